@@ -1,0 +1,160 @@
+//! The resolved configuration: what a run is told, whatever layer said it.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::selection::RunIgnored;
+use crate::units::Bytes;
+use crate::units::Percent;
+use crate::units::Threshold;
+
+/// Every setting of a run, resolved over all layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[run]`: how tests are run.
+    pub run: RunConfig,
+    /// `[guard]`: what the guard watches, and what it does.
+    pub guard: GuardConfig,
+    /// `[checkpoint]`: what is kept of a run.
+    pub checkpoint: CheckpointConfig,
+    /// `[output]`: what is captured and shown.
+    pub output: OutputConfig,
+}
+
+/// `[run]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunConfig {
+    /// How many tests may run at once; `None` for as many as the run may use cores.
+    pub test_threads: Option<NonZeroUsize>,
+    /// After how many failures no further test starts; `None` for never.
+    pub max_fail: Option<NonZeroUsize>,
+    /// What happens to ignored tests.
+    pub run_ignored: RunIgnored,
+    /// After this time a running test is called slow, and again after each multiple.
+    pub slow_timeout: Duration,
+    /// After so many slow timeouts a test is ended and failed; `None` for never.
+    pub terminate_after: Option<NonZeroUsize>,
+    /// The time between TERM and KILL when a test is ended for its own sake or by a person.
+    pub grace_period: Duration,
+    /// How long a test's output may stay open after its process has exited.
+    pub leak_timeout: Duration,
+    /// How long a test binary may take to list its tests.
+    pub list_timeout: Duration,
+    /// Whether each run has a temporary directory of its own.
+    pub tmpdir: TmpDir,
+}
+
+/// Where tests find their temporary directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TmpDir {
+    /// In a directory of the run, removed at its end.
+    Own,
+    /// Where the runner's environment says.
+    Inherit,
+}
+
+/// `[guard]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardConfig {
+    /// Whether anything is watched at all.
+    pub enabled: bool,
+    /// The line that memory must not cross. From ten points (of a share) or a tenth (of a size) below it
+    /// on no further test starts.
+    pub memory_threshold: Threshold,
+    /// From this share of the machine's memory on, everything is killed at once.
+    pub memory_critical: Percent,
+    /// The line for the machine's CPU.
+    pub cpu_threshold: Percent,
+    /// What happens over it.
+    pub cpu_action: CpuAction,
+    /// How long the CPU must be over its threshold before a test or the run is ended for it.
+    pub cpu_sustain: Duration,
+    /// The longest time between two readings.
+    pub check_interval: Duration,
+    /// What happens when memory crosses its threshold.
+    pub on_breach: OnBreach,
+    /// The time between TERM and KILL when the guard stops the run.
+    pub grace_period: Duration,
+}
+
+/// What the guard does about a CPU over its threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuAction {
+    /// Fewer tests at once while others wait for the CPU.
+    Govern,
+    /// As few tests as it takes, and the run is stopped when one alone stays over the threshold.
+    Stop,
+    /// Fewer tests at once, so that the average stays under the threshold.
+    Cap,
+    /// Nothing.
+    Off,
+}
+
+/// What the guard does about memory over its threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBreach {
+    /// The run is stopped.
+    Stop,
+    /// The youngest large tests are ended first; the run is stopped only if that does not help.
+    Shed,
+}
+
+/// `[checkpoint]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointConfig {
+    /// Whether a checkpoint is kept.
+    pub enabled: bool,
+    /// Where; `None` for `stt-checkpoint.json` in the target directory.
+    pub path: Option<Utf8PathBuf>,
+}
+
+/// `[output]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputConfig {
+    /// Which results are shown while the run goes on.
+    pub status_level: StatusLevel,
+    /// Which results are shown again at its end.
+    pub final_status_level: StatusLevel,
+    /// When the output of passed tests is shown.
+    pub success_output: ShowOutput,
+    /// When the output of failed tests is shown.
+    pub failure_output: ShowOutput,
+    /// How much of each of a test's two streams is kept in memory, half from its head and half from its tail.
+    pub keep: Bytes,
+    /// How much of what does not fit there is written to a file; what is beyond is only counted.
+    pub spill: Bytes,
+}
+
+/// From which result on a line is shown. Each level holds the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StatusLevel {
+    /// Nothing.
+    None,
+    /// Failed tests.
+    Fail,
+    /// Tests that are slow.
+    Slow,
+    /// Tests that left something behind.
+    Leak,
+    /// Passed tests.
+    Pass,
+    /// Ignored tests.
+    Skip,
+    /// Everything, also what is started.
+    All,
+}
+
+/// When a test's output is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowOutput {
+    /// As soon as the test has ended.
+    Immediate,
+    /// At the end of the run.
+    Final,
+    /// Both.
+    ImmediateFinal,
+    /// Never.
+    Never,
+}

@@ -1,0 +1,1 @@
+//! From a workspace to the list of its tests.

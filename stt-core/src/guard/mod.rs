@@ -1,0 +1,3 @@
+//! The guard: what it reads, and what it decides.
+
+pub mod sample;

@@ -1,0 +1,28 @@
+//! The engine of cargo-stt.
+//!
+//! This library discovers a project's tests, runs each of them as a process of its own under a
+//! resource guard, and keeps a checkpoint after every test. It never prints and never reads the
+//! environment: what a person sees and what a person set are the command's business.
+//!
+//! Imports go down only: [`run`] sees every room, the rooms see [`config`] and the words below it,
+//! and rooms of one row never see each other.
+
+pub mod clock;
+pub mod command;
+pub mod fs;
+pub mod id;
+pub mod outcome;
+pub mod selection;
+pub mod units;
+
+pub mod config;
+
+pub mod checkpoint;
+pub mod discovery;
+pub mod guard;
+pub mod process;
+pub mod report;
+pub mod schedule;
+pub mod signal;
+
+pub mod run;

@@ -1,0 +1,1 @@
+//! Children: started, watched, ended with their whole family.

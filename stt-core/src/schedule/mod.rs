@@ -1,0 +1,1 @@
+//! Which test runs next, and how many at once.

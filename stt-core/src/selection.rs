@@ -1,0 +1,112 @@
+//! What a person asked to be built and run, as structured fields.
+//!
+//! A checkpoint stores these and never raw arguments: what is read back from a file must not be able
+//! to smuggle an option into a command.
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+/// Which targets cargo builds, with which features: the part of a selection that a resumed run
+/// takes over from its checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BuildSelection {
+    /// `--package`: package id specifications.
+    pub packages: Vec<String>,
+    /// `--workspace`.
+    pub workspace: bool,
+    /// `--exclude`: package id specifications.
+    pub exclude: Vec<String>,
+    /// `--lib`.
+    pub lib: bool,
+    /// `--bins`.
+    pub bins: bool,
+    /// `--bin`: names or patterns.
+    pub bin: Vec<String>,
+    /// `--tests`.
+    pub tests: bool,
+    /// `--test`: names or patterns.
+    pub test: Vec<String>,
+    /// `--examples`.
+    pub examples: bool,
+    /// `--example`: names or patterns.
+    pub example: Vec<String>,
+    /// `--benches`.
+    pub benches: bool,
+    /// `--bench`: names or patterns.
+    pub bench: Vec<String>,
+    /// `--all-targets`.
+    pub all_targets: bool,
+    /// `--features`.
+    pub features: Vec<String>,
+    /// `--all-features`.
+    pub all_features: bool,
+    /// `--no-default-features`.
+    pub no_default_features: bool,
+    /// `--release`.
+    pub release: bool,
+    /// `--cargo-profile`, cargo's `--profile`.
+    pub cargo_profile: Option<String>,
+    /// `--target`: a target triple.
+    pub target: Option<String>,
+}
+
+/// Where and how cargo builds: always taken from the command line, never from a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildPlace {
+    /// `--manifest-path`.
+    pub manifest_path: Option<Utf8PathBuf>,
+    /// `--target-dir`.
+    pub target_dir: Option<Utf8PathBuf>,
+    /// `--build-jobs`, cargo's `--jobs`.
+    pub build_jobs: Option<u32>,
+    /// `--locked`.
+    pub locked: bool,
+    /// `--offline`.
+    pub offline: bool,
+    /// `--frozen`.
+    pub frozen: bool,
+    /// `--config`-like options are deliberately absent; `-v` given this many times for cargo.
+    pub cargo_verbose: u8,
+    /// `--cargo-quiet`.
+    pub cargo_quiet: bool,
+}
+
+/// Which of the built tests run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TestSelection {
+    /// Names: a test runs when one of them is part of its name, or when there are none.
+    pub names: Vec<String>,
+    /// `--exact`: a name must be the whole name of a test.
+    pub exact: bool,
+    /// `--skip`: a test does not run when one of these is part of its name (or is it, when exact).
+    pub skip: Vec<String>,
+    /// `--run-ignored`.
+    pub run_ignored: RunIgnored,
+}
+
+/// What happens to tests that are marked `#[ignore]`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunIgnored {
+    /// They are counted and don't run.
+    #[default]
+    Default,
+    /// Only they run.
+    Only,
+    /// They run like the others.
+    All,
+}
+
+/// The whole selection of a run. What follows `--` on the command line is not part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Selection {
+    /// What is built.
+    pub build: BuildSelection,
+    /// What of it runs.
+    pub tests: TestSelection,
+}
