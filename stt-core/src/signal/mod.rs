@@ -1,1 +1,18 @@
-//! Signals to the runner.
+//! Signals to the runner itself, as values.
+
+mod watch;
+
+pub use watch::SignalError;
+pub use watch::Watch;
+pub use watch::suspend;
+
+/// What a signal asks of the runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// To end: SIGINT, SIGTERM, SIGHUP or SIGQUIT, by its number.
+    Interrupt(i32),
+    /// To stop for a while, as Ctrl-Z does.
+    Suspend,
+    /// To go on.
+    Continue,
+}

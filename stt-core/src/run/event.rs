@@ -1,0 +1,170 @@
+//! What the machine is told, and what it wants done. Both are plain data.
+
+use std::time::Duration;
+
+use crate::guard::sample::Sample;
+use crate::outcome::EndReason;
+use crate::outcome::TestOutcome;
+use crate::outcome::Unfinished;
+use crate::report::Captured;
+use crate::report::GuardNotice;
+use crate::report::Leak;
+use crate::report::Warning;
+use crate::signal::Signal;
+use crate::units::Bytes;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The process of a slot's test is gone with its family, and its result, if it has one, is in the
+    /// checkpoint.
+    Ended {
+        /// The slot, free again.
+        slot: usize,
+        /// How it went.
+        end: Box<TestEnd>,
+    },
+    /// A reading of the machine.
+    Sample(Box<Sample>),
+    /// A signal to the runner.
+    Signal(Signal),
+    /// Something did not work on another thread.
+    Warning(Warning),
+    /// The moment that was waited for has come.
+    Tick,
+}
+
+/// The end of one test's process.
+#[derive(Debug)]
+pub(crate) struct TestEnd {
+    /// Its result, or why it has none.
+    pub(crate) settled: Settled,
+    /// From start to exit.
+    pub(crate) duration: Duration,
+    /// CPU time.
+    pub(crate) cpu: Duration,
+    /// Largest resident set.
+    pub(crate) peak_memory: Bytes,
+    /// What it printed, where that is to be shown.
+    pub(crate) output: Option<Captured>,
+    /// What it left behind.
+    pub(crate) leak: Option<Leak>,
+}
+
+/// Whether a test that was started has a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It has.
+    Final(TestOutcome),
+    /// It was ended before it had one.
+    Unfinished(Unfinished),
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Start a test in a free slot.
+    Start {
+        /// The slot.
+        slot: usize,
+        /// The test's number.
+        test: usize,
+    },
+    /// End the test of a slot.
+    End {
+        /// The slot.
+        slot: usize,
+        /// Why.
+        reason: EndReason,
+        /// The time between TERM and KILL; zero for KILL at once.
+        grace: Duration,
+    },
+    /// Stop or continue the process group of a slot, as a terminal would.
+    Pause {
+        /// The slot.
+        slot: usize,
+        /// Whether it goes on.
+        go_on: bool,
+    },
+    /// Stop this process until it is continued.
+    SuspendSelf,
+    /// Write down that a test has been running for a while, so that a crash names it.
+    RecordStarted {
+        /// The test's number.
+        test: usize,
+    },
+    /// Write down that a test was ended without a result.
+    RecordUnfinished {
+        /// The test's number.
+        test: usize,
+        /// Why.
+        why: Unfinished,
+        /// How often the guard has blamed it by now, if it did.
+        breaches: Option<u32>,
+    },
+    /// Tell whoever shows the run.
+    Show(Notice),
+}
+
+/// Something to show, with tests by their numbers.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// A test starts.
+    Started {
+        /// The test's number.
+        test: usize,
+    },
+    /// A test is slow.
+    Slow {
+        /// The test's number.
+        test: usize,
+        /// For how long it has run.
+        elapsed: Duration,
+        /// Whether it is ended for it.
+        ending: bool,
+    },
+    /// A test has its result.
+    Finished {
+        /// The test's number.
+        test: usize,
+        /// The result.
+        outcome: TestOutcome,
+        /// The rest of what is known of its end.
+        end: Box<TestEnd>,
+        /// The counts with this result.
+        counts: crate::report::Counts,
+    },
+    /// A test was ended without a result.
+    Unfinished {
+        /// The test's number.
+        test: usize,
+        /// Why.
+        why: Unfinished,
+        /// For how long it had run.
+        elapsed: Duration,
+    },
+    /// The guard ends one test.
+    Shed {
+        /// The test's number.
+        test: usize,
+        /// What it uses.
+        memory: Option<Bytes>,
+        /// What was over which threshold.
+        reason: String,
+    },
+    /// The guard says something.
+    Guard(GuardNotice),
+    /// Something did not work.
+    Warning(Warning),
+    /// Where the run is.
+    Progress(Progress),
+}
+
+/// The state of the run, with tests by their numbers.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// Everything but what runs.
+    pub(crate) state: crate::report::Progress,
+    /// What runs: number, for how long, memory.
+    pub(crate) running: Vec<(usize, Duration, Option<Bytes>)>,
+}

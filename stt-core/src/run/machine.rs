@@ -1,0 +1,270 @@
+//! Every decision of a run, without doing any of it: an event goes in, actions come out.
+//!
+//! The machine knows tests by their numbers and slots by theirs. It has no clock: the moment is an
+//! argument, so that a property test can drive it through years in a second.
+
+mod ending;
+mod guarding;
+mod timing;
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::guard::Policy;
+use crate::outcome::EndReason;
+use crate::outcome::RunOutcome;
+use crate::outcome::Unfinished;
+use crate::report::Counts;
+use crate::report::Progress as ProgressState;
+use crate::run::event::Action;
+use crate::run::event::Event;
+use crate::run::event::Notice;
+use crate::schedule::Admission;
+use crate::schedule::Order;
+use crate::schedule::Slots;
+use crate::signal::Signal;
+use crate::units::Bytes;
+
+/// What a machine is made of.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// How many tests may run at once.
+    pub(crate) threads: usize,
+    /// The tests that run beside others, in their order.
+    pub(crate) together: Vec<usize>,
+    /// The suspects of earlier legs, with the number of their breaches.
+    pub(crate) suspects: Vec<(usize, u32)>,
+    /// The results that exist already.
+    pub(crate) counts: Counts,
+    /// The limits of time.
+    pub(crate) times: Times,
+    /// After how many failures of this leg no further test starts.
+    pub(crate) max_fail: Option<NonZeroUsize>,
+    /// The guard's decisions; `None` for a run without a guard.
+    pub(crate) policy: Option<Policy>,
+    /// What is told while nothing ends.
+    pub(crate) telling: Telling,
+}
+
+/// The limits of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// After this time, and each multiple of it, a test is called slow.
+    pub(crate) slow: Duration,
+    /// After so many slow timeouts it is ended.
+    pub(crate) terminate_after: Option<NonZeroUsize>,
+    /// The time between TERM and KILL of a test that ran too long, or when a person ends the run.
+    pub(crate) grace: Duration,
+    /// The same when the guard ends something.
+    pub(crate) guard_grace: Duration,
+    /// After this time a test is written down as started.
+    pub(crate) record_started: Duration,
+}
+
+/// What is told while nothing ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Telling {
+    /// Whether the start of a test is told.
+    pub(crate) starts: bool,
+    /// How often the progress is told; `None` for never.
+    pub(crate) progress: Option<Duration>,
+    /// What of the progress never changes: the total and the thresholds.
+    pub(crate) base: ProgressState,
+}
+
+/// Where a run is on its way to its end. The order is the strength: it only ever grows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Tests start.
+    Running,
+    /// Enough tests have failed: what runs ends by itself.
+    FailFast,
+    /// The guard ends the run.
+    Stopping,
+    /// A person or a system ends it, with this signal.
+    Interrupted(i32),
+}
+
+/// The test in a slot.
+#[derive(Clone, Debug)]
+struct Running {
+    test: usize,
+    /// How often the guard has blamed it. A test with a number here runs alone.
+    breaches: Option<u32>,
+    /// When it started, moved on by the time the run was suspended.
+    started: Moment,
+    /// How many slow timeouts it has passed.
+    slow: u32,
+    /// Whether its start is in the checkpoint.
+    recorded: bool,
+    /// Why it is being ended.
+    ending: Option<EndReason>,
+    /// Whether the guard takes it for the cause of what it stopped the run for.
+    blamed: bool,
+    /// What its family used at the last reading.
+    memory: Option<Bytes>,
+}
+
+/// What the guard saw when it stopped the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopped {
+    /// When it decided.
+    pub(crate) at: Moment,
+    /// What was over which threshold.
+    pub(crate) reason: String,
+    /// The running tests by memory, the largest first.
+    pub(crate) largest: Vec<(usize, Bytes)>,
+    /// The tests that were ended.
+    pub(crate) ended: Vec<usize>,
+}
+
+/// The state of a run.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    order: Order,
+    slots: Slots<Running>,
+    admission: Admission,
+    policy: Option<Policy>,
+    phase: Phase,
+    counts: Counts,
+    failures: usize,
+    max_fail: Option<NonZeroUsize>,
+    times: Times,
+    telling: Telling,
+    /// When the progress was told last.
+    told: Moment,
+    /// Since when the run is suspended.
+    paused: Option<Moment>,
+    stopped: Option<Stopped>,
+}
+
+impl Machine {
+    /// A run in which nothing has started.
+    pub(crate) fn new(setup: Setup) -> Self {
+        Self {
+            order: Order::new(setup.together, setup.suspects),
+            slots: Slots::new(setup.threads),
+            admission: Admission::open(setup.threads),
+            policy: setup.policy,
+            phase: Phase::Running,
+            counts: setup.counts,
+            failures: 0,
+            max_fail: setup.max_fail,
+            times: setup.times,
+            telling: setup.telling,
+            told: Moment::ZERO,
+            paused: None,
+            stopped: None,
+        }
+    }
+
+    /// Takes one event and says what is to be done, in this order.
+    pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Ended { slot, end } => self.ended(slot, end, now, &mut actions),
+            Event::Sample(sample) => self.sampled(&sample, now, &mut actions),
+            Event::Signal(signal) => self.signalled(signal, now, &mut actions),
+            Event::Warning(warning) => actions.push(Action::Show(Notice::Warning(warning))),
+            Event::Tick => {}
+        }
+        if self.paused.is_none() {
+            self.pass_time(now, &mut actions);
+            self.fill(now, &mut actions);
+        }
+        actions
+    }
+
+    /// Whether nothing runs and nothing will start.
+    pub(crate) fn is_over(&self) -> bool {
+        self.slots.taken() == 0 && (self.phase != Phase::Running || self.order.is_empty())
+    }
+
+    /// The counts over all legs.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How the run ended, once it is over.
+    pub(crate) fn outcome(&self) -> RunOutcome {
+        match self.phase {
+            Phase::Interrupted(signal) => RunOutcome::Interrupted(signal),
+            Phase::Stopping => RunOutcome::Stopped,
+            Phase::Running | Phase::FailFast if self.counts.failed > 0 => RunOutcome::Failed,
+            Phase::Running | Phase::FailFast => RunOutcome::Passed,
+        }
+    }
+
+    /// Whether tests were not run because others had failed.
+    pub(crate) fn was_cancelled(&self) -> bool {
+        self.phase == Phase::FailFast && !self.order.is_empty()
+    }
+
+    /// What the guard saw, when it stopped the run.
+    pub(crate) fn stopped(&self) -> Option<&Stopped> {
+        self.stopped.as_ref()
+    }
+
+    /// Starts what may start.
+    fn fill(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        while self.phase == Phase::Running && self.admission.admits(self.slots.taken()) {
+            if self.suspect_runs() {
+                return;
+            }
+            let Some(next) = self.order.next(self.slots.taken()) else { return };
+            let running = Running {
+                test: next.test,
+                breaches: next.breaches,
+                started: now,
+                slow: 0,
+                recorded: false,
+                ending: None,
+                blamed: false,
+                memory: None,
+            };
+            // `admits` is false when as many tests run as there are slots.
+            let Some(slot) = self.slots.take(running) else { return };
+            if self.telling.starts {
+                actions.push(Action::Show(Notice::Started { test: next.test }));
+            }
+            actions.push(Action::Start { slot, test: next.test });
+        }
+    }
+
+    /// Whether a test runs that must run alone.
+    fn suspect_runs(&self) -> bool {
+        self.slots.iter().any(|(_, running)| running.breaches.is_some())
+    }
+
+    fn signalled(&mut self, signal: Signal, now: Moment, actions: &mut Vec<Action>) {
+        match signal {
+            Signal::Interrupt(number) => self.interrupted(number, actions),
+            Signal::Suspend => self.suspend(now, actions),
+            Signal::Continue => self.go_on(now, actions),
+        }
+    }
+
+    /// The first interrupt ends the tests with their grace, the second at once. It counts more than
+    /// a stop of the guard that goes on already; the signal of the first one is the one re-raised.
+    fn interrupted(&mut self, signal: i32, actions: &mut Vec<Action>) {
+        let again = matches!(self.phase, Phase::Interrupted(_));
+        if !again {
+            self.phase = Phase::Interrupted(signal);
+        }
+        let grace = if again { Duration::ZERO } else { self.times.grace };
+        self.end_all(Unfinished::Interrupted, grace, actions);
+    }
+
+    /// Ends every running test. A test that is being ended already keeps its reason, but not a
+    /// longer grace.
+    fn end_all(&mut self, why: Unfinished, grace: Duration, actions: &mut Vec<Action>) {
+        for (slot, running) in self.slots.iter_mut() {
+            let reason = running.ending.get_or_insert(EndReason::Unfinished(why)).clone();
+            actions.push(Action::End { slot, reason, grace });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,440 @@
+//! The machine against a model: slots and tests are only numbers, so thousands of runs cost nothing.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::CpuAction;
+use crate::config::GuardConfig;
+use crate::config::OnBreach;
+use crate::guard::sample::Bound;
+use crate::guard::sample::Family;
+use crate::guard::sample::Memory;
+use crate::guard::sample::Sample;
+use crate::guard::sample::SlotUse;
+use crate::outcome::Failure;
+use crate::outcome::TestOutcome;
+use crate::run::event::Settled;
+use crate::run::event::TestEnd;
+use crate::units::Percent;
+use crate::units::Threshold;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn guard(on_breach: OnBreach) -> GuardConfig {
+    GuardConfig {
+        enabled: true,
+        memory_threshold: Threshold::Machine(Percent::whole(80)),
+        memory_critical: Percent::whole(92),
+        cpu_threshold: Percent::whole(80),
+        cpu_action: CpuAction::Govern,
+        cpu_sustain: 30 * SECOND,
+        check_interval: SECOND,
+        on_breach,
+        grace_period: 2 * SECOND,
+    }
+}
+
+fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
+    Setup {
+        threads,
+        together: (0..tests).collect(),
+        suspects: suspects.iter().map(|&test| (test, 1)).collect(),
+        counts: Counts::default(),
+        times: Times {
+            slow: 60 * SECOND,
+            terminate_after: None,
+            grace: 10 * SECOND,
+            guard_grace: 2 * SECOND,
+            record_started: SECOND,
+        },
+        max_fail: None,
+        policy: Some(Policy::new(&guard(OnBreach::Stop), 2)),
+        telling: Telling { starts: false, progress: None, base: ProgressState::default() },
+    }
+}
+
+fn end(settled: Settled) -> Box<TestEnd> {
+    Box::new(TestEnd {
+        settled,
+        duration: SECOND,
+        cpu: SECOND,
+        peak_memory: Bytes(0),
+        output: None,
+        leak: None,
+    })
+}
+
+fn passed(slot: usize) -> Event {
+    Event::Ended { slot, end: end(Settled::Final(TestOutcome::Passed)) }
+}
+
+fn failed(slot: usize) -> Event {
+    let outcome = TestOutcome::Failed(Failure::Exit(101));
+    Event::Ended { slot, end: end(Settled::Final(outcome)) }
+}
+
+fn unfinished(slot: usize, why: Unfinished) -> Event {
+    Event::Ended { slot, end: end(Settled::Unfinished(why)) }
+}
+
+/// A machine of 100 GB of which so many percent are used, by the tests in these slots.
+fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
+    let gigabytes = |count: u64| Bytes(count * 1_000_000_000);
+    Event::Sample(Box::new(Sample {
+        memory: Some(Memory {
+            used: gigabytes(percent),
+            total: gigabytes(100),
+            bound: Bound::Machine,
+        }),
+        cpu_busy: Some(Percent::whole(50)),
+        cpu_pressure: Some(Percent::whole(0)),
+        family: Some(Family {
+            memory: gigabytes(slots.iter().map(|&(_, memory)| memory).sum()),
+            slots: slots
+                .iter()
+                .map(|&(slot, memory)| SlotUse { slot, memory: gigabytes(memory) })
+                .collect(),
+            ..Family::default()
+        }),
+        ..Sample::default()
+    }))
+}
+
+fn started(actions: &[Action]) -> Vec<(usize, usize)> {
+    let starts = actions.iter().filter_map(|action| match action {
+        Action::Start { slot, test } => Some((*slot, *test)),
+        Action::End { .. }
+        | Action::Pause { .. }
+        | Action::SuspendSelf
+        | Action::RecordStarted { .. }
+        | Action::RecordUnfinished { .. }
+        | Action::Show(_) => None,
+    });
+    starts.collect()
+}
+
+fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
+    let ends = actions.iter().filter_map(|action| match action {
+        Action::End { slot, reason, grace } => Some((*slot, reason.clone(), *grace)),
+        Action::Start { .. }
+        | Action::Pause { .. }
+        | Action::SuspendSelf
+        | Action::RecordStarted { .. }
+        | Action::RecordUnfinished { .. }
+        | Action::Show(_) => None,
+    });
+    ends.collect()
+}
+
+fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished, Option<u32>)> {
+    let records = actions.iter().filter_map(|action| match action {
+        Action::RecordUnfinished { test, why, breaches } => Some((*test, *why, *breaches)),
+        Action::Start { .. }
+        | Action::End { .. }
+        | Action::Pause { .. }
+        | Action::SuspendSelf
+        | Action::RecordStarted { .. }
+        | Action::Show(_) => None,
+    });
+    records.collect()
+}
+
+#[test]
+fn tests_start_in_order_and_the_next_one_when_a_slot_is_free() {
+    let mut machine = Machine::new(setup(2, 3, &[]));
+    assert_eq!(started(&machine.handle(Event::Tick, SECOND)), [(0, 0), (1, 1)]);
+    assert_eq!(started(&machine.handle(passed(1), SECOND)), [(1, 2)]);
+    machine.handle(passed(0), SECOND);
+    machine.handle(passed(1), SECOND);
+    assert!(machine.is_over());
+    assert_eq!(machine.outcome(), RunOutcome::Passed);
+    assert_eq!(machine.counts().passed, 3);
+}
+
+#[test]
+fn after_enough_failures_nothing_starts_and_what_runs_may_end() {
+    let mut setup = setup(2, 4, &[]);
+    setup.max_fail = NonZeroUsize::new(1);
+    let mut machine = Machine::new(setup);
+    machine.handle(Event::Tick, SECOND);
+    let actions = machine.handle(failed(0), SECOND);
+    assert_eq!(started(&actions), []);
+    assert_eq!(ends(&actions), []);
+    assert!(!machine.is_over());
+    machine.handle(passed(1), SECOND);
+    assert!(machine.is_over() && machine.was_cancelled());
+    assert_eq!(machine.outcome(), RunOutcome::Failed);
+}
+
+#[test]
+fn a_breach_ends_all_and_blames_the_large() {
+    let mut machine = Machine::new(setup(3, 5, &[]));
+    machine.handle(Event::Tick, SECOND);
+    let actions = machine.handle(sample(85, &[(0, 1), (1, 50), (2, 30)]), 2 * SECOND);
+    let stopped = EndReason::Unfinished(Unfinished::Stopped);
+    assert_eq!(ends(&actions).iter().filter(|(_, reason, _)| *reason == stopped).count(), 3);
+    let records: Vec<_> = (0..3)
+        .flat_map(|slot| {
+            let event = unfinished(slot, Unfinished::Stopped);
+            recorded_unfinished(&machine.handle(event, 3 * SECOND))
+        })
+        .collect();
+    let stop = Unfinished::Stopped;
+    assert_eq!(records, [(0, stop, None), (1, stop, Some(1)), (2, stop, Some(1))]);
+    assert!(machine.is_over());
+    assert_eq!(machine.outcome(), RunOutcome::Stopped);
+    let stopped = machine.stopped().expect("the guard stopped the run");
+    assert_eq!(stopped.largest[0], (1, Bytes(50_000_000_000)));
+    assert_eq!(stopped.ended, [0, 1, 2]);
+}
+
+#[test]
+fn critical_memory_kills_at_once_also_when_the_grace_goes_on() {
+    let mut machine = Machine::new(setup(1, 1, &[]));
+    machine.handle(Event::Tick, SECOND);
+    let first = ends(&machine.handle(sample(85, &[(0, 60)]), 2 * SECOND));
+    assert_eq!(first[0].2, 2 * SECOND);
+    let second = ends(&machine.handle(sample(95, &[(0, 70)]), 3 * SECOND));
+    assert_eq!(second[0].2, Duration::ZERO);
+}
+
+#[test]
+fn a_suspect_that_breaches_alone_fails_and_the_run_goes_on() {
+    let mut machine = Machine::new(setup(2, 1, &[7, 8]));
+    assert_eq!(started(&machine.handle(Event::Tick, SECOND)), [(0, 0)]);
+    assert_eq!(started(&machine.handle(passed(0), SECOND)), [(0, 7)]);
+    let actions = machine.handle(sample(85, &[(0, 60)]), 2 * SECOND);
+    let ended = ends(&actions);
+    assert!(matches!(ended[..], [(0, EndReason::Breach(_), _)]), "{ended:?}");
+    let failure = Failure::Breach { reason: "memory".to_owned() };
+    let event =
+        Event::Ended { slot: 0, end: end(Settled::Final(TestOutcome::Failed(failure))) };
+    assert_eq!(started(&machine.handle(event, 3 * SECOND)), [(0, 8)]);
+    machine.handle(sample(20, &[(0, 1)]), 9 * SECOND);
+    machine.handle(passed(0), 10 * SECOND);
+    assert!(machine.is_over());
+    assert_eq!(machine.outcome(), RunOutcome::Failed);
+}
+
+#[test]
+fn a_shed_test_runs_again_at_the_end_of_the_same_run() {
+    let mut setup = setup(2, 3, &[]);
+    setup.policy = Some(Policy::new(&guard(OnBreach::Shed), 2));
+    let mut machine = Machine::new(setup);
+    machine.handle(Event::Tick, SECOND);
+    let actions = machine.handle(sample(85, &[(0, 30), (1, 40)]), 2 * SECOND);
+    let shed = ends(&actions);
+    assert_eq!(shed.len(), 1, "{shed:?}");
+    let slot = shed[0].0;
+    let actions = machine.handle(unfinished(slot, Unfinished::Shed), 2 * SECOND);
+    let records = recorded_unfinished(&actions);
+    assert_eq!(records, [(slot, Unfinished::Shed, Some(1))]);
+    machine.handle(sample(40, &[(1 - slot, 10)]), 3 * SECOND);
+    machine.handle(passed(1 - slot), 4 * SECOND);
+    machine.handle(sample(20, &[]), 5 * SECOND);
+    let mut at = 6 * SECOND;
+    while !machine.is_over() {
+        let running: Vec<usize> = machine.slots.iter().map(|(slot, _)| slot).collect();
+        assert!(!running.is_empty(), "the run stands still");
+        machine.handle(passed(running[0]), at);
+        at += SECOND;
+    }
+    assert_eq!(machine.counts().passed, 3);
+}
+
+#[test]
+fn an_interrupt_ends_with_grace_and_the_second_at_once() {
+    let mut machine = Machine::new(setup(1, 2, &[]));
+    machine.handle(Event::Tick, SECOND);
+    let first = machine.handle(Event::Signal(Signal::Interrupt(2)), SECOND);
+    let why = EndReason::Unfinished(Unfinished::Interrupted);
+    assert_eq!(ends(&first), [(0, why.clone(), 10 * SECOND)]);
+    let second = machine.handle(Event::Signal(Signal::Interrupt(15)), SECOND);
+    assert_eq!(ends(&second), [(0, why, Duration::ZERO)]);
+    machine.handle(unfinished(0, Unfinished::Interrupted), SECOND);
+    assert!(machine.is_over());
+    assert_eq!(machine.outcome(), RunOutcome::Interrupted(2));
+}
+
+#[test]
+fn a_suspended_run_loses_no_time() {
+    let mut setup = setup(1, 1, &[]);
+    setup.times.terminate_after = NonZeroUsize::new(1);
+    let mut machine = Machine::new(setup);
+    machine.handle(Event::Tick, SECOND);
+    let actions = machine.handle(Event::Signal(Signal::Suspend), 10 * SECOND);
+    let order = actions.iter().map(std::mem::discriminant).collect::<Vec<_>>();
+    let wanted = [Action::Pause { slot: 0, go_on: false }, Action::SuspendSelf];
+    assert_eq!(order, wanted.iter().map(std::mem::discriminant).collect::<Vec<_>>());
+    assert_eq!(machine.next_deadline(), None);
+    let actions = machine.handle(Event::Signal(Signal::Continue), 1000 * SECOND);
+    assert_eq!(ends(&actions), []);
+    assert_eq!(ends(&machine.handle(Event::Tick, 1050 * SECOND)), []);
+    let ended = ends(&machine.handle(Event::Tick, 1051 * SECOND));
+    assert!(matches!(ended[..], [(0, EndReason::Timeout(limit), _)] if limit == 60 * SECOND));
+}
+
+#[test]
+fn a_long_test_is_recorded_then_called_slow_each_time() {
+    let mut machine = Machine::new(setup(1, 1, &[]));
+    machine.handle(Event::Tick, Duration::ZERO);
+    assert_eq!(machine.next_deadline(), Some(SECOND));
+    let actions = machine.handle(Event::Tick, SECOND);
+    assert!(matches!(actions[..], [Action::RecordStarted { test: 0 }]));
+    for due in [60 * SECOND, 120 * SECOND] {
+        assert_eq!(machine.next_deadline(), Some(due));
+        let actions = machine.handle(Event::Tick, due);
+        assert!(
+            matches!(actions[..], [Action::Show(Notice::Slow { ending: false, .. })]),
+            "{actions:?}"
+        );
+    }
+    machine.handle(passed(0), 130 * SECOND);
+    assert_eq!(machine.counts().slow, 1);
+}
+
+/// One step of a random run.
+#[derive(Clone, Debug)]
+enum Step {
+    End { pick: usize, passes: bool },
+    Sample { percent: u64, memory: u64 },
+    Blind,
+    Wait(u64),
+    Interrupt,
+    Suspend,
+    Continue,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (any::<usize>(), any::<bool>()).prop_map(|(pick, passes)| Step::End { pick, passes }),
+        4 => (0..100_u64, 0..60_u64)
+            .prop_map(|(percent, memory)| Step::Sample { percent, memory }),
+        1 => Just(Step::Blind),
+        4 => (0..5_000_u64).prop_map(Step::Wait),
+        1 => Just(Step::Interrupt),
+        1 => Just(Step::Suspend),
+        1 => Just(Step::Continue),
+    ]
+}
+
+/// What must hold whatever happens, checked from outside by following the actions.
+#[derive(Default)]
+struct Model {
+    /// The test in each slot, and the order to end it, if there was one.
+    running: BTreeMap<usize, (usize, Option<EndReason>, Duration)>,
+    /// The tests that have a result.
+    done: BTreeSet<usize>,
+    /// The tests that must be alone.
+    alone: BTreeSet<usize>,
+}
+
+impl Model {
+    fn follow(&mut self, actions: &[Action], threads: usize) {
+        for (slot, test) in started(actions) {
+            assert!(!self.done.contains(&test), "a finished test starts again");
+            let beside = self.running.insert(slot, (test, None, Duration::MAX));
+            assert!(beside.is_none(), "a slot is taken twice");
+            let lonely = self.running.values().any(|(test, ..)| self.alone.contains(test));
+            assert!(!lonely || self.running.len() == 1, "a suspect has company");
+        }
+        assert!(self.running.len() <= threads);
+        for (slot, reason, grace) in ends(actions) {
+            let (_, known, longest) = self.running.get_mut(&slot).expect("somebody is ended");
+            assert!(known.as_ref().is_none_or(|known| *known == reason), "a reason changes");
+            *known = Some(reason);
+            *longest = grace.min(*longest);
+        }
+        for (test, why, _) in recorded_unfinished(actions) {
+            if why == Unfinished::Shed {
+                self.alone.insert(test);
+            }
+        }
+    }
+
+    /// The end of the test in one of the slots, as its process would have it.
+    fn end(&mut self, pick: usize, passes: bool) -> Option<Event> {
+        let slot = *self.running.keys().nth(pick % self.running.len().max(1))?;
+        let (test, reason, _) = self.running.remove(&slot)?;
+        let settled = match reason {
+            Some(EndReason::Unfinished(why)) => Settled::Unfinished(why),
+            Some(EndReason::Timeout(after)) => {
+                Settled::Final(TestOutcome::Failed(Failure::Timeout { after }))
+            }
+            Some(EndReason::Breach(reason)) => {
+                Settled::Final(TestOutcome::Failed(Failure::Breach { reason }))
+            }
+            None if passes => Settled::Final(TestOutcome::Passed),
+            None => Settled::Final(TestOutcome::Failed(Failure::Exit(1))),
+        };
+        if matches!(settled, Settled::Final(_)) {
+            assert!(self.done.insert(test), "a test finishes twice");
+        }
+        Some(Event::Ended { slot, end: end(settled) })
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_run_ends_and_no_finished_test_starts_again(
+        threads in 1..5_usize,
+        tests in 0..30_usize,
+        suspects in 0..3_usize,
+        shed in any::<bool>(),
+        max_fail in 0..4_usize,
+        steps in prop::collection::vec(step(), 0..120),
+    ) {
+        let blamed: Vec<usize> = (tests..tests + suspects).collect();
+        let mut setup = setup(threads, tests, &blamed);
+        let on_breach = if shed { OnBreach::Shed } else { OnBreach::Stop };
+        setup.policy = Some(Policy::new(&guard(on_breach), 2));
+        setup.max_fail = NonZeroUsize::new(max_fail);
+        let mut machine = Machine::new(setup);
+        let mut model = Model { alone: blamed.into_iter().collect(), ..Model::default() };
+        let mut now = Duration::ZERO;
+        model.follow(&machine.handle(Event::Tick, now), threads);
+        for step in steps {
+            now += Duration::from_millis(1);
+            let event = match step {
+                Step::End { pick, passes } => model.end(pick, passes),
+                Step::Sample { percent, memory } => {
+                    let uses: Vec<_> = model.running.keys().map(|&slot| (slot, memory)).collect();
+                    Some(sample(percent, &uses))
+                }
+                Step::Blind => Some(Event::Sample(Box::default())),
+                Step::Wait(millis) => {
+                    now += Duration::from_millis(millis);
+                    Some(Event::Tick)
+                }
+                Step::Interrupt => Some(Event::Signal(Signal::Interrupt(2))),
+                Step::Suspend => Some(Event::Signal(Signal::Suspend)),
+                Step::Continue => Some(Event::Signal(Signal::Continue)),
+            };
+            if let Some(event) = event {
+                model.follow(&machine.handle(event, now), threads);
+            }
+        }
+        // From here on every process exits and the machine is calm: the run must come to its end.
+        model.follow(&machine.handle(Event::Signal(Signal::Continue), now), threads);
+        for _ in 0..1000 {
+            if machine.is_over() {
+                break;
+            }
+            now += SECOND;
+            model.follow(&machine.handle(sample(10, &[]), now), threads);
+            if let Some(event) = model.end(0, true) {
+                model.follow(&machine.handle(event, now), threads);
+            }
+        }
+        prop_assert!(machine.is_over());
+        prop_assert!(model.running.is_empty());
+        let counts = machine.counts();
+        prop_assert_eq!(counts.passed + counts.failed, model.done.len());
+        if machine.outcome() == RunOutcome::Passed {
+            prop_assert_eq!(model.done.len(), tests + suspects);
+        }
+    }
+}

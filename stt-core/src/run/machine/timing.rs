@@ -1,0 +1,125 @@
+//! What follows from the passing of time: slow tests, tests that ran too long, the progress, and the
+//! time that does not count because the run was suspended.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::outcome::EndReason;
+use crate::run::event::Action;
+use crate::run::event::Notice;
+use crate::run::event::Progress;
+
+use super::Machine;
+use super::Running;
+use super::Times;
+
+impl Machine {
+    /// The next moment at which something is to be done although nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        if self.paused.is_some() {
+            return None;
+        }
+        let tests = self.slots.iter().filter_map(|(_, running)| running.next(&self.times));
+        let progress = self.telling.progress.map(|every| self.told + every);
+        tests.chain(progress).min()
+    }
+
+    pub(super) fn pass_time(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        for (slot, running) in self.slots.iter_mut() {
+            if running.is_due_for_record(&self.times, now) {
+                running.recorded = true;
+                actions.push(Action::RecordStarted { test: running.test });
+            }
+            if running.next_slow(&self.times).is_some_and(|due| due <= now) {
+                running.call_slow(slot, &self.times, now, actions);
+            }
+        }
+        if self.telling.progress.is_some_and(|every| now >= self.told + every) {
+            self.told = now;
+            actions.push(Action::Show(Notice::Progress(self.progress(now))));
+        }
+    }
+
+    /// Stops the groups, every timer and then ourselves.
+    pub(super) fn suspend(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if self.paused.is_none() {
+            self.paused = Some(now);
+            self.pause_all(false, actions);
+            actions.push(Action::SuspendSelf);
+        }
+    }
+
+    /// The reverse. A SIGCONT that nobody waited for is passed on all the same: somebody may have
+    /// stopped the groups from outside.
+    pub(super) fn go_on(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if let Some(since) = self.paused.take() {
+            let pause = now.saturating_sub(since);
+            for (_, running) in self.slots.iter_mut() {
+                running.started += pause;
+            }
+        }
+        self.pause_all(true, actions);
+    }
+
+    fn pause_all(&self, go_on: bool, actions: &mut Vec<Action>) {
+        actions.extend(self.slots.iter().map(|(slot, _)| Action::Pause { slot, go_on }));
+    }
+
+    fn progress(&self, now: Moment) -> Progress {
+        let mut running: Vec<_> = self
+            .slots
+            .iter()
+            .map(|(_, running)| {
+                (running.test, now.saturating_sub(running.started), running.memory)
+            })
+            .collect();
+        running.sort_by_key(|&(_, elapsed, _)| std::cmp::Reverse(elapsed));
+        let mut state = self.telling.base.clone();
+        state.elapsed = now;
+        state.counts = self.counts;
+        state.allowed = self.admission.allowed;
+        state.held = self.admission.held;
+        Progress { state, running }
+    }
+}
+
+impl Running {
+    /// The next moment at which something about this test is due.
+    fn next(&self, times: &Times) -> Option<Moment> {
+        let record = (!self.recorded).then_some(self.started + times.record_started);
+        self.next_slow(times).into_iter().chain(record).min()
+    }
+
+    fn is_due_for_record(&self, times: &Times, now: Moment) -> bool {
+        !self.recorded && now >= self.started + times.record_started
+    }
+
+    /// When it passes its next slow timeout. A test that is being ended passes none.
+    fn next_slow(&self, times: &Times) -> Option<Moment> {
+        let due = self.started.saturating_add(times.slow.saturating_mul(self.slow + 1));
+        self.ending.is_none().then_some(due)
+    }
+
+    fn call_slow(&mut self, slot: usize, times: &Times, now: Moment, actions: &mut Vec<Action>) {
+        let elapsed = now.saturating_sub(self.started);
+        self.slow = passed(elapsed, times.slow);
+        let limit = times.terminate_after.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+        let too_long = limit.filter(|&limit| self.slow >= limit);
+        actions.push(Action::Show(Notice::Slow {
+            test: self.test,
+            elapsed,
+            ending: too_long.is_some(),
+        }));
+        if let Some(limit) = too_long {
+            let reason = EndReason::Timeout(times.slow.saturating_mul(limit));
+            self.ending = Some(reason.clone());
+            actions.push(Action::End { slot, reason, grace: times.grace });
+        }
+    }
+}
+
+/// How many whole periods have passed; at least one, since this is asked when one is due.
+fn passed(elapsed: Duration, period: Duration) -> u32 {
+    let count = elapsed.as_nanos() / period.as_nanos().max(1);
+    u32::try_from(count).unwrap_or(u32::MAX - 1).max(1)
+}

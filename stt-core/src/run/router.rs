@@ -1,0 +1,108 @@
+//! Where a signal goes: to the children of the preparation, or to the dispatcher of the run.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use nix::sys::signal::Signal as Kill;
+
+use crate::outcome::EndReason;
+use crate::outcome::Unfinished;
+use crate::process::Control;
+use crate::process::EndOrder;
+use crate::run::event::Event;
+use crate::run::queue::Queue;
+use crate::signal;
+use crate::signal::Signal;
+
+/// The time between TERM and KILL for cargo and for listing binaries, as users know it from cargo's
+/// own tools.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Takes signals from the watching thread.
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The first signal that asked the runner to end.
+    interrupt: Option<i32>,
+    /// The children of the preparation.
+    children: Vec<Arc<Control>>,
+    /// The queue of the run, once tests run.
+    queue: Option<Arc<Queue>>,
+}
+
+impl Router {
+    /// Takes one signal.
+    pub(crate) fn receive(&self, signal: Signal) {
+        let mut state = self.lock();
+        if let Some(queue) = &state.queue {
+            queue.push(Event::Signal(signal));
+            return;
+        }
+        match signal {
+            Signal::Interrupt(number) => {
+                let grace = if state.interrupt.is_some() { Duration::ZERO } else { GRACE };
+                state.interrupt.get_or_insert(number);
+                for child in &state.children {
+                    child.end(interrupted(grace));
+                }
+            }
+            Signal::Suspend => {
+                pass_on(&state.children, Kill::SIGSTOP);
+                drop(state);
+                signal::suspend();
+            }
+            Signal::Continue => pass_on(&state.children, Kill::SIGCONT),
+        }
+    }
+
+    /// Registers a child of the preparation. When the runner was asked to end already, the child is
+    /// ended as soon as it exists.
+    pub(crate) fn register(&self, child: &Arc<Control>) {
+        let mut state = self.lock();
+        if state.interrupt.is_some() {
+            child.end(interrupted(GRACE));
+        }
+        state.children.push(Arc::clone(child));
+    }
+
+    /// Forgets a child of the preparation.
+    pub(crate) fn forget(&self, child: &Arc<Control>) {
+        self.lock().children.retain(|other| !Arc::ptr_eq(other, child));
+    }
+
+    /// The signal that asked the runner to end, if one did.
+    pub(crate) fn interrupt(&self) -> Option<i32> {
+        self.lock().interrupt
+    }
+
+    /// From now on signals go to the queue; one that came already is put there.
+    pub(crate) fn hand_over(&self, queue: &Arc<Queue>) {
+        let mut state = self.lock();
+        if let Some(number) = state.interrupt {
+            queue.push(Event::Signal(Signal::Interrupt(number)));
+        }
+        state.queue = Some(Arc::clone(queue));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn interrupted(grace: Duration) -> EndOrder {
+    EndOrder { reason: EndReason::Unfinished(Unfinished::Interrupted), grace }
+}
+
+fn pass_on(children: &[Arc<Control>], signal: Kill) {
+    for child in children {
+        // A child that is gone needs no signal.
+        drop(child.signal(signal));
+    }
+}
