@@ -1,4 +1,40 @@
 //! The resolved configuration: what a run is told, whatever layer said it.
+//!
+//! [`read_files`] finds the files, [`resolve`] lays them, the environment and the command line over
+//! the embedded [`DEFAULT_FILE`], and says of each value where it comes from.
+
+mod defaults;
+mod document;
+mod given;
+mod keys;
+mod problem;
+mod read;
+mod resolve;
+mod source;
+
+pub use keys::KEYS;
+pub use keys::Key;
+pub use problem::Problem;
+pub use problem::Problems;
+pub use problem::ReadError;
+pub use read::Locations;
+pub use read::WORKSPACE_FILE;
+pub use read::WorkspaceFile;
+pub use read::find_workspace_file;
+pub use read::read_files;
+pub use resolve::DEFAULT_FILE;
+pub use resolve::Resolved;
+pub use resolve::ResolvedValue;
+pub use resolve::check_value;
+pub use resolve::resolve;
+pub use source::ConfigFile;
+pub use source::Flag;
+pub use source::Layers;
+pub use source::Level;
+pub use source::Origin;
+pub use source::Place;
+pub use source::Source;
+pub use source::Spot;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

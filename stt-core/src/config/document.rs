@@ -1,0 +1,263 @@
+//! Reads one configuration file: which keys it sets, and everything that is wrong with it.
+
+use std::ops::Range;
+
+use toml_edit::Document;
+use toml_edit::Item;
+use toml_edit::TableLike;
+use toml_edit::Value;
+
+use super::given::Given;
+use super::keys;
+use super::keys::Key;
+use super::problem::Problem;
+use super::source::ConfigFile;
+use super::source::Origin;
+use super::source::Place;
+use super::source::Source;
+use super::source::Spot;
+
+/// A key with the value that some layer gives it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: &'static Key,
+    pub(super) given: Given,
+    pub(super) origin: Origin,
+}
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// What its sections set.
+    pub(super) plain: Vec<Entry>,
+    /// Its profiles by name, with what their sections set.
+    pub(super) profiles: Vec<(String, Vec<Entry>)>,
+    /// Everything that is wrong with it.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Reads a file.
+pub(super) fn read(file: &ConfigFile) -> Contents {
+    let mut reader = Reader {
+        file,
+        problems: Vec::new(),
+    };
+    let mut contents = Contents::default();
+    match Document::parse(file.text.as_str()) {
+        Ok(document) => {
+            let root = document.as_table();
+            contents.plain = reader.sections(root, Source::File(file.level), None);
+            contents.profiles = reader.profiles(root);
+        }
+        Err(error) => {
+            let end = file.text.len();
+            let span = error.span().unwrap_or(end..end);
+            let message = "this is not TOML".to_owned();
+            reader.report(span, message, Some(single_line(error.message())));
+        }
+    }
+    contents.problems = reader.problems;
+    contents
+}
+
+/// The name of the table that holds the profiles.
+const PROFILE: &str = "profile";
+
+struct Reader<'a> {
+    file: &'a ConfigFile,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// The sections of a table, which is the root or, with its name, a profile.
+    fn sections(
+        &mut self,
+        table: &dyn TableLike,
+        source: Source,
+        profile: Option<&str>,
+    ) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for (name, item) in table.iter() {
+            if profile.is_none() && name == PROFILE {
+                continue;
+            }
+            if !keys::is_section(name) {
+                self.unknown_section(table, name, item, profile);
+            } else if let Some(section) = item.as_table_like() {
+                self.keys(section, name, source, &mut entries);
+            } else {
+                let message = format!("`{name}` is a section, not a key");
+                self.report(
+                    key_span(table, name, item),
+                    message,
+                    Some(format!(
+                        "its keys stand below a line {}",
+                        header(profile, name)
+                    )),
+                );
+            }
+        }
+        entries
+    }
+
+    fn keys(
+        &mut self,
+        section: &dyn TableLike,
+        section_name: &str,
+        source: Source,
+        entries: &mut Vec<Entry>,
+    ) {
+        for (leaf, item) in section.iter() {
+            let name = format!("{section_name}.{leaf}");
+            let Some(key) = keys::find(&name) else {
+                let message = format!("there is no key `{}`", name.escape_debug());
+                let expected = suggestion(&name, section_name);
+                self.report(key_span(section, leaf, item), message, Some(expected));
+                continue;
+            };
+            let span = item.span().unwrap_or_else(|| key_span(section, leaf, item));
+            let given = given(item);
+            if key.accepts(&given) {
+                let place = self.place(span);
+                entries.push(Entry {
+                    key,
+                    given,
+                    origin: Origin { source, place },
+                });
+            } else {
+                self.report(span, key.refusal(&given), Some(key.expectation(&given)));
+            }
+        }
+    }
+
+    /// The tables below `[profile]`.
+    fn profiles(&mut self, root: &dyn TableLike) -> Vec<(String, Vec<Entry>)> {
+        let Some(item) = root.get(PROFILE) else {
+            return Vec::new();
+        };
+        let Some(table) = item.as_table_like() else {
+            self.no_profile(key_span(root, PROFILE, item));
+            return Vec::new();
+        };
+        let mut profiles = Vec::new();
+        for (name, item) in table.iter() {
+            let span = key_span(table, name, item);
+            let Some(profile) = item.as_table_like() else {
+                self.no_profile(span);
+                continue;
+            };
+            if name == DEFAULT_PROFILE {
+                self.report(
+                    span,
+                    "the profile `default` is the sections outside of any profile".to_owned(),
+                    Some("write [run] for [profile.default.run]".to_owned()),
+                );
+            }
+            let source = Source::Profile(self.file.level);
+            let entries = self.sections(profile, source, Some(name));
+            profiles.push((name.to_owned(), entries));
+        }
+        profiles
+    }
+
+    fn no_profile(&mut self, span: Range<usize>) {
+        self.report(
+            span,
+            "this is not a profile".to_owned(),
+            Some("a profile is tables such as [profile.ci.run]".to_owned()),
+        );
+    }
+
+    fn unknown_section(
+        &mut self,
+        table: &dyn TableLike,
+        name: &str,
+        item: &Item,
+        profile: Option<&str>,
+    ) {
+        let shown = name.escape_debug();
+        let span = key_span(table, name, item);
+        let is_section = item.as_table_like().is_some();
+        let sections = keys::KEYS.iter().map(Key::section);
+        let top = profile.is_none().then_some(PROFILE);
+        if is_section && let Some(near) = keys::nearest_of(name, sections.chain(top)) {
+            let expected = format!("did you mean `{near}`?");
+            self.report(
+                span,
+                format!("there is no section `{shown}`"),
+                Some(expected),
+            );
+        } else if let Some(near) = keys::nearest(name) {
+            let (section, leaf) = near.split_once('.').unwrap_or(("", near));
+            let header = header(profile, section);
+            let expected = format!("did you mean `{leaf}` below {header}?");
+            self.report(
+                span,
+                format!("`{shown}` stands outside of any section"),
+                Some(expected),
+            );
+        } else {
+            let message = format!("there is no section `{shown}`");
+            self.report(span, message, Some(keys::all_sections()));
+        }
+    }
+
+    fn place(&self, span: Range<usize>) -> Place {
+        Place::File(Spot::new(self.file.path.clone(), &self.file.text, span))
+    }
+
+    fn report(&mut self, span: Range<usize>, message: String, expected: Option<String>) {
+        let place = self.place(span);
+        self.problems.push(Problem {
+            source: Source::File(self.file.level),
+            place,
+            message,
+            expected,
+        });
+    }
+}
+
+/// The profile that always exists.
+pub(super) const DEFAULT_PROFILE: &str = "default";
+
+fn suggestion(name: &str, section: &str) -> String {
+    match keys::nearest(name) {
+        Some(near) => match near.split_once('.') {
+            Some((same, leaf)) if same == section => format!("did you mean `{leaf}`?"),
+            _ => format!("did you mean `{near}`?"),
+        },
+        None => keys::of_section(section),
+    }
+}
+
+fn given(item: &Item) -> Given {
+    match item.as_value() {
+        Some(Value::String(text)) => Given::Text(text.value().clone()),
+        Some(Value::Integer(number)) => Given::Integer(*number.value()),
+        Some(Value::Boolean(value)) => Given::Boolean(*value.value()),
+        Some(Value::Float(_)) => Given::Other("a fraction"),
+        Some(Value::Datetime(_)) => Given::Other("a date"),
+        Some(Value::Array(_)) => Given::Other("a list"),
+        Some(Value::InlineTable(_)) | None => Given::Other("a table"),
+    }
+}
+
+/// Where a key stands. Every key that was parsed has a place; should one have none, its value has.
+fn key_span(table: &dyn TableLike, name: &str, item: &Item) -> Range<usize> {
+    table
+        .key(name)
+        .and_then(toml_edit::Key::span)
+        .or_else(|| item.span())
+        .unwrap_or_default()
+}
+
+fn header(profile: Option<&str>, section: &str) -> String {
+    match profile {
+        Some(profile) => format!("[{PROFILE}.{}.{section}]", profile.escape_debug()),
+        None => format!("[{section}]"),
+    }
+}
+
+fn single_line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join(", ")
+}
