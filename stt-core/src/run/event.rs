@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::guard::sample::Sample;
+use crate::guard::Sample;
 use crate::outcome::EndReason;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
+use crate::process::Settled;
 use crate::report::Captured;
 use crate::report::GuardNotice;
 use crate::report::Leak;
@@ -49,15 +50,6 @@ pub(crate) struct TestEnd {
     pub(crate) output: Option<Captured>,
     /// What it left behind.
     pub(crate) leak: Option<Leak>,
-}
-
-/// Whether a test that was started has a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// It has.
-    Final(TestOutcome),
-    /// It was ended before it had one.
-    Unfinished(Unfinished),
 }
 
 /// Something to do.

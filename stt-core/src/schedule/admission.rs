@@ -9,21 +9,21 @@ pub struct Admission {
     pub allowed: usize,
     /// Whether the guard holds: nothing starts beside a running test.
     pub held: bool,
+    /// Whether nothing starts at all, because memory has to be freed first.
+    pub blocked: bool,
 }
 
 impl Admission {
     /// Everything that was asked for.
     pub fn open(threads: usize) -> Self {
-        Self { threads, allowed: threads, held: false }
+        Self { threads, allowed: threads, held: false, blocked: false }
     }
 
-    /// Whether one more test may start beside `running` others. One test may always run: a run that
-    /// never goes on is worth less than a slow one.
+    /// Whether one more test may start beside `running` others. Unless all is blocked for now, one may:
+    /// a run that never goes on is worth less than a slow one.
     pub fn admits(&self, running: usize) -> bool {
-        match running {
-            0 => true,
-            _ => !self.held && running < self.threads.min(self.allowed),
-        }
+        let beside = !self.held && running < self.threads.min(self.allowed);
+        !self.blocked && (running == 0 || beside)
     }
 }
 
@@ -42,6 +42,7 @@ mod tests {
             (Admission { held: true, ..open }, 1, false),
             (Admission { allowed: 1, ..open }, 1, false),
             (Admission { allowed: 9, ..open }, 2, false),
+            (Admission { blocked: true, ..open }, 0, false),
         ];
         for (admission, running, admitted) in table {
             assert_eq!(admission.admits(running), admitted, "{admission:?}, {running} running");

@@ -3,9 +3,9 @@
 use crate::clock::Moment;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
+use crate::process::Settled;
 use crate::run::event::Action;
 use crate::run::event::Notice;
-use crate::run::event::Settled;
 use crate::run::event::TestEnd;
 
 use super::Machine;

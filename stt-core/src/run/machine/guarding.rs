@@ -6,13 +6,16 @@ use crate::clock::Moment;
 use crate::guard::Act;
 use crate::guard::Breach;
 use crate::guard::Candidate;
-use crate::guard::Resource;
+use crate::guard::Reading;
+use crate::guard::Sample;
 use crate::guard::Situation;
 use crate::guard::pick_shed;
-use crate::guard::sample::Sample;
 use crate::outcome::EndReason;
 use crate::outcome::Unfinished;
 use crate::run::event::Action;
+use crate::guard::Note;
+use crate::report::GuardNotice;
+use crate::report::Warning;
 use crate::run::event::Notice;
 use crate::units::Bytes;
 
@@ -29,11 +32,11 @@ impl Machine {
             alone: self.suspect_runs(),
         };
         let Some(policy) = &mut self.policy else { return };
-        let verdict = policy.step(sample, &situation, now);
+        let verdict = policy.step(sample, situation, now);
         self.admission.held = verdict.hold;
+        self.admission.blocked = verdict.blocked;
         self.admission.allowed = verdict.allowed;
-        let notes = verdict.notes.into_iter();
-        actions.extend(notes.map(|note| Action::Show(super::notes::notice(note))));
+        actions.extend(verdict.notes.into_iter().map(|note| Action::Show(notice(&note))));
         match verdict.act {
             Some(Act::Stop { breach, grace }) => self.stop(&breach, grace, now, actions),
             Some(Act::Shed { breach }) => self.shed(&breach, now, actions),
@@ -78,9 +81,11 @@ impl Machine {
     /// least half its size, since the next leg would otherwise fail over the second of two; for the
     /// CPU, or when nobody knows who was large, all that ran.
     fn blame(&mut self, breach: &Breach) {
-        let largest = match breach.resource {
-            Resource::Cpu => None,
-            Resource::Memory(_) => self.slots.iter().filter_map(|(_, r)| r.memory).max(),
+        let largest = match breach.reading {
+            Reading::Cpu { .. } => None,
+            Reading::Memory(_) | Reading::Run(_) => {
+                self.slots.iter().filter_map(|(_, running)| running.memory).max()
+            }
         };
         for (_, running) in self.slots.iter_mut() {
             running.blamed = match (largest, running.memory) {
@@ -124,11 +129,28 @@ impl Machine {
 
     /// Fails the suspect that runs alone and breached again; the run goes on.
     fn fail_alone(&mut self, breach: &Breach, actions: &mut Vec<Action>) {
-        let grace = if breach.critical { Duration::ZERO } else { self.times.guard_grace };
+        let grace = if breach.critical.is_some() { Duration::ZERO } else { self.times.guard_grace };
         for (slot, running) in self.slots.iter_mut() {
             let reason = EndReason::Breach(breach.to_string());
             let reason = running.ending.get_or_insert(reason).clone();
             actions.push(Action::End { slot, reason, grace });
+        }
+    }
+}
+
+/// What a person is told of a note.
+fn notice(note: &Note) -> Notice {
+    let reason = note.to_string();
+    match *note {
+        Note::Hold { .. } => Notice::Guard(GuardNotice::Hold { reason }),
+        Note::Release { .. } => Notice::Guard(GuardNotice::Release { reason }),
+        Note::Allowed { tests, .. } => Notice::Guard(GuardNotice::Allowed { tests, reason }),
+        Note::Others { .. } => Notice::Warning(Warning {
+            message: reason,
+            hint: Some("close what else uses memory, or raise --memory-threshold".to_owned()),
+        }),
+        Note::Blind { .. } | Note::Sees { .. } | Note::Late { .. } => {
+            Notice::Warning(Warning { message: reason, hint: None })
         }
     }
 }

@@ -1,0 +1,109 @@
+//! Why a run could not begin. Once tests run, everything is an outcome.
+
+use std::io;
+
+use camino::Utf8PathBuf;
+
+use crate::discovery::BinaryError;
+use crate::discovery::CargoConfigError;
+use crate::discovery::ListError;
+use crate::discovery::MessageError;
+use crate::discovery::MetadataError;
+use crate::discovery::RustcError;
+use crate::outcome::Exit;
+use crate::process::FamilyError;
+use crate::process::SpawnError;
+use crate::signal::SignalError;
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// This signal ended the preparation; nothing of it is left.
+    #[error("interrupted by {}", crate::outcome::signal_name(*.0))]
+    Interrupted(i32),
+    /// The handlers for signals could not be set up.
+    #[error("cannot watch for signals")]
+    Signals(#[source] SignalError),
+    /// This process can't become the one that orphans come back to.
+    #[error("cannot take care of orphaned processes")]
+    Family(#[source] FamilyError),
+    /// A thread, a pipe or a directory that a run needs could not be made.
+    #[error("cannot set up {what}")]
+    Setup {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A program that is needed to find the tests could not be started.
+    #[error("cannot start `{program}`")]
+    Start {
+        /// The program as it would be typed.
+        program: String,
+        /// Why.
+        #[source]
+        source: SpawnError,
+    },
+    /// `cargo metadata` failed and said why on its standard error.
+    #[error("`cargo metadata` failed")]
+    MetadataFailed {
+        /// What it said.
+        stderr: String,
+    },
+    /// The answer of `cargo metadata` can't be read.
+    #[error("`cargo metadata` gave an answer that can't be read")]
+    Metadata(#[source] MetadataError),
+    /// A cargo configuration file can't be read.
+    #[error("cargo's configuration can't be read")]
+    CargoConfig(#[source] CargoConfigError),
+    /// The compiler's answer can't be read.
+    #[error("`rustc` gave an answer that can't be read")]
+    Rustc(#[source] RustcError),
+    /// The compiler failed to answer.
+    #[error("`rustc` failed")]
+    RustcFailed {
+        /// What it said.
+        stderr: String,
+    },
+    /// The build failed, and cargo has said why.
+    #[error("the build failed")]
+    BuildFailed {
+        /// How cargo ended.
+        exit: Exit,
+    },
+    /// One of cargo's messages can't be read.
+    #[error("a message of the build can't be read")]
+    Message(#[source] MessageError),
+    /// What was built can't be told.
+    #[error("the test binaries can't be told from the build")]
+    Binary(#[source] BinaryError),
+    /// A test binary can't be read.
+    #[error("the test binary {path} can't be read")]
+    Read {
+        /// The binary.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Test binaries could not list their tests; each is named.
+    #[error("{} could not list {} tests", several(.0.len()), if .0.len() == 1 { "its" } else { "their" })]
+    List(Vec<ListError>),
+}
+
+fn several(count: usize) -> String {
+    if count == 1 { "a test binary".to_owned() } else { format!("{count} test binaries") }
+}
+
+/// An error with its causes in one line, for places that hold a line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
