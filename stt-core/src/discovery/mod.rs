@@ -1,1 +1,63 @@
 //! From a workspace to the list of its tests.
+//!
+//! This room plans and parses, and starts nothing: it makes [`CommandLine`](crate::command::CommandLine)s
+//! as data, and reads what came back. The order of a discovery:
+//!
+//! 1. [`CargoConfig::read`]; then, side by side, [`metadata_command`] → [`Workspace::parse`],
+//!    [`rustc_command`] → [`Rustc::parse`], and [`build_command`] → [`Messages::line`];
+//! 2. [`test_binaries`]: what was built, each with its complete environment;
+//! 3. for each binary the [`Cache`], or [`list_commands`] → [`read_listing`];
+//! 4. [`verdict`]: which of the tests run; [`test_command`] and [`per_test`]: how.
+
+mod binary;
+mod cache;
+mod cargo;
+mod cargo_config;
+mod environment;
+mod filter;
+mod layout;
+mod list;
+mod manifest;
+mod messages;
+mod metadata;
+mod run_command;
+mod rustc;
+pub mod variables;
+
+pub use binary::BinaryError;
+pub use binary::BinaryKind;
+pub use binary::Setting;
+pub use binary::TestBinary;
+pub use binary::test_binaries;
+pub use cache::Cache;
+pub use cache::CacheKey;
+pub use cache::hash_file;
+pub use cargo::build_command;
+pub use cargo::metadata_command;
+pub use cargo::rustc_command;
+pub use cargo_config::CargoConfig;
+pub use cargo_config::CargoConfigError;
+pub use environment::PerTest;
+pub use environment::per_test;
+pub use filter::Verdict;
+pub use filter::verdict;
+pub use list::ListAnswer;
+pub use list::ListError;
+pub use list::ListedTest;
+pub use list::Listing;
+pub use list::Protocol;
+pub use list::list_commands;
+pub use list::read_listing;
+pub use manifest::Harness;
+pub use manifest::ManifestError;
+pub use messages::Built;
+pub use messages::MessageError;
+pub use messages::MessageEvent;
+pub use messages::Messages;
+pub use metadata::MetadataError;
+pub use metadata::Package;
+pub use metadata::Workspace;
+pub use run_command::test_command;
+pub use rustc::Rustc;
+pub use rustc::RustcError;
+pub use rustc::Toolchain;

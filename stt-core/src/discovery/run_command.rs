@@ -1,0 +1,97 @@
+//! How one test is started.
+
+use std::ffi::OsString;
+
+use crate::command::CommandLine;
+
+use super::binary::TestBinary;
+use super::list::ListedTest;
+use super::list::Protocol;
+
+/// The command that runs one test: `BIN --exact NAME --nocapture [--ignored] [EXTRA…]`, or the bare
+/// binary with `extra` where the binary is one test as a whole.
+///
+/// `extra` is what a person wrote after `--`, and `extra_env` what [`per_test`](super::per_test) says.
+pub fn test_command(
+    binary: &TestBinary,
+    test: &ListedTest,
+    extra: &[OsString],
+    extra_env: Vec<(OsString, OsString)>,
+) -> CommandLine {
+    let mut command = match test.protocol {
+        Protocol::Libtest => {
+            // An ignored test runs only with this flag, and any other only without it.
+            let ignored = test.ignored.then_some("--ignored");
+            binary.command(
+                ["--exact", &test.name, "--nocapture"]
+                    .into_iter()
+                    .chain(ignored),
+            )
+        }
+        Protocol::Opaque => binary.command([]),
+    };
+    command.args.extend_from_slice(extra);
+    command.extra_env = extra_env;
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::discovery::binary::tests::binary;
+    use crate::discovery::manifest::Harness;
+
+    #[test]
+    fn a_test_is_called_by_its_exact_name() {
+        let cases = [
+            (
+                Protocol::Libtest,
+                false,
+                None,
+                "/t/debug/deps/it-1 --exact 'a b' --nocapture",
+            ),
+            (
+                Protocol::Libtest,
+                true,
+                None,
+                "/t/debug/deps/it-1 --exact 'a b' --nocapture --ignored",
+            ),
+            (
+                Protocol::Libtest,
+                false,
+                Some("--color=never"),
+                "/t/debug/deps/it-1 --exact 'a b' --nocapture --color=never",
+            ),
+            (Protocol::Opaque, false, None, "/t/debug/deps/it-1"),
+            (Protocol::Opaque, false, Some("x"), "/t/debug/deps/it-1 x"),
+        ];
+        for (protocol, ignored, extra, shown) in cases {
+            let test = ListedTest {
+                name: "a b".into(),
+                ignored,
+                protocol,
+            };
+            let extra: Vec<OsString> = extra.into_iter().map(Into::into).collect();
+            let command = test_command(&binary(Harness::Libtest, None), &test, &extra, Vec::new());
+            assert_eq!(command.shown(), shown);
+        }
+    }
+
+    #[test]
+    fn the_environment_of_the_binary_is_shared_and_not_copied() {
+        let binary = binary(Harness::Custom, Some(&["r"]));
+        let test = ListedTest {
+            name: "n".into(),
+            ignored: false,
+            protocol: Protocol::Opaque,
+        };
+        let extra_env = vec![("STT_ATTEMPT".into(), "1".into())];
+        let command = test_command(&binary, &test, &[], extra_env.clone());
+        assert!(Arc::ptr_eq(&command.env, &binary.env));
+        assert_eq!(command.extra_env, extra_env);
+        assert_eq!(command.shown(), "r /t/debug/deps/it-1");
+        assert_eq!(command.cwd, "/w/p");
+    }
+}

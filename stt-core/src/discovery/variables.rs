@@ -1,0 +1,71 @@
+//! The names of the environment variables that a test finds, beside those it inherits.
+//!
+//! The `CARGO_*` ones are cargo's (The Cargo Book, "Environment variables"), the `NEXTEST*` ones are
+//! nextest's (its book, "Environment variables"): libraries key on both.
+
+/// The `cargo` that runs the tests.
+pub const CARGO: &str = "CARGO";
+/// The folder of the test's package.
+pub const CARGO_MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
+/// The `Cargo.toml` of the test's package.
+pub const CARGO_MANIFEST_PATH: &str = "CARGO_MANIFEST_PATH";
+/// The folder into which the package's build script wrote; only where there is a build script.
+pub const OUT_DIR: &str = "OUT_DIR";
+/// Before the name of a binary target of the package: the path of that executable.
+pub const CARGO_BIN_EXE_PREFIX: &str = "CARGO_BIN_EXE_";
+/// The same under nextest's name.
+pub const NEXTEST_BIN_EXE_PREFIX: &str = "NEXTEST_BIN_EXE_";
+
+/// Where the dynamic loader looks for libraries (`ld.so(8)`; macOS `dyld(1)`).
+pub const LIBRARY_PATH: &str = if cfg!(target_os = "macos") {
+    "DYLD_FALLBACK_LIBRARY_PATH"
+} else {
+    "LD_LIBRARY_PATH"
+};
+
+/// `1`: a runner of nextest's kind.
+pub const NEXTEST: &str = "NEXTEST";
+/// `process-per-test`.
+pub const NEXTEST_EXECUTION_MODE: &str = "NEXTEST_EXECUTION_MODE";
+/// The run.
+pub const NEXTEST_RUN_ID: &str = "NEXTEST_RUN_ID";
+/// The test's binary.
+pub const NEXTEST_BINARY_ID: &str = "NEXTEST_BINARY_ID";
+/// The root of the workspace.
+pub const NEXTEST_WORKSPACE_ROOT: &str = "NEXTEST_WORKSPACE_ROOT";
+/// `default`.
+pub const NEXTEST_PROFILE: &str = "NEXTEST_PROFILE";
+/// The test's name inside its binary.
+pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";
+/// Which attempt this is, from 1 on.
+pub const NEXTEST_ATTEMPT: &str = "NEXTEST_ATTEMPT";
+/// The test's slot: from 0 on, compact, and unique among the running tests.
+pub const NEXTEST_TEST_GLOBAL_SLOT: &str = "NEXTEST_TEST_GLOBAL_SLOT";
+/// `@global`: the test is in no group.
+pub const NEXTEST_TEST_GROUP: &str = "NEXTEST_TEST_GROUP";
+/// `none`: the test is in no group.
+pub const NEXTEST_TEST_GROUP_SLOT: &str = "NEXTEST_TEST_GROUP_SLOT";
+/// How many tests may run at once.
+pub const NEXTEST_TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
+
+/// `1`: the test runs under cargo-stt.
+pub const STT: &str = "STT";
+/// The run. It also marks every process of the run's family.
+pub const STT_RUN_ID: &str = "STT_RUN_ID";
+/// The test, as binary id and name with a space between.
+pub const STT_TEST_ID: &str = "STT_TEST_ID";
+/// Which attempt this is, from 1 on.
+pub const STT_ATTEMPT: &str = "STT_ATTEMPT";
+
+/// Read, and set for `cargo metadata`: where cargo builds.
+pub const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
+/// Read: cargo's home, with the last of its configuration files.
+pub const CARGO_HOME: &str = "CARGO_HOME";
+/// Read: the user's home.
+pub const HOME: &str = "HOME";
+/// Read: the compiler.
+pub const RUSTC: &str = "RUSTC";
+/// Read: the compiler, as cargo's setting `build.rustc`.
+pub const CARGO_BUILD_RUSTC: &str = "CARGO_BUILD_RUSTC";
+/// Read: the target, as cargo's setting `build.target`.
+pub const CARGO_BUILD_TARGET: &str = "CARGO_BUILD_TARGET";
