@@ -381,3 +381,288 @@ pub fn set_aside(path: &Utf8Path) -> io::Result<Utf8PathBuf> {
     }
     Err(io::ErrorKind::AlreadyExists.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::format::MAX_RECORD;
+    use crate::checkpoint::format::Output;
+    use crate::checkpoint::format::Text;
+    use crate::checkpoint::format::tests::header;
+    use crate::checkpoint::format::tests::records;
+    use crate::checkpoint::format::tests::result;
+    use crate::checkpoint::format::tests::test_id;
+    use crate::checkpoint::load::load;
+    use crate::id::TestId;
+    use crate::outcome::Failure;
+    use crate::outcome::TestOutcome;
+    use serde_json::Value;
+    use std::collections::HashSet;
+    use std::sync::RwLock;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+    use tempfile::TempDir;
+
+    const NONE: [Record; 0] = [];
+
+    fn directory() -> (TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().to_owned();
+        (dir, path)
+    }
+
+    fn json(path: &Utf8Path) -> Value {
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    fn names(dir: &Utf8Path) -> Vec<String> {
+        let entries = dir.read_dir_utf8().unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn passed(name: &str) -> Record {
+        Record::Result(result(test_id("app", name), TestOutcome::Passed))
+    }
+
+    fn loaded(path: &Utf8Path) -> HashSet<TestId> {
+        let loaded = load(path, "/work/space".into()).unwrap();
+        loaded
+            .results
+            .into_iter()
+            .map(|result| result.test)
+            .collect()
+    }
+
+    #[test]
+    fn the_file_is_json_after_every_write() {
+        let (_guard, dir) = directory();
+        // The directory may be missing, as a target directory is before the first build.
+        let path = dir.join("target/stt-checkpoint.json");
+        let writer = Writer::create(&path, &header(), NONE).unwrap();
+        for (index, record) in records().iter().enumerate() {
+            assert_eq!(json(&path)["results"].as_array().unwrap().len(), index);
+            assert_eq!(writer.append(record).unwrap(), Appended::Written);
+        }
+        writer.sync().unwrap();
+        let value = json(&path);
+        assert_eq!(value["format"], 1);
+        assert_eq!(value["results"][2]["outcome"]["failed"]["exit"], 101);
+        let loaded = load(&path, "/work/space".into()).unwrap();
+        assert_eq!((loaded.results.len(), loaded.repaired), (3, None));
+        assert_eq!(names(path.parent().unwrap()), ["stt-checkpoint.json"]);
+        assert_eq!(writer.unwritten(), 0);
+    }
+
+    #[test]
+    fn a_new_leg_takes_over_what_is_kept_in_one_step() {
+        let (_guard, dir) = directory();
+        let path = dir.join("stt-checkpoint.json");
+        let first = Writer::create(&path, &header(), NONE).unwrap();
+        first.append(&passed("a")).unwrap();
+        let old = fs::metadata(&path).unwrap().ino();
+        let second = Header { leg: 2, ..header() };
+        let second = Writer::create(&path, &second, records()).unwrap();
+        assert_ne!(fs::metadata(&path).unwrap().ino(), old);
+        second.append(&passed("b")).unwrap();
+        let value = json(&path);
+        assert_eq!(value["leg"], 2);
+        assert_eq!(
+            value["results"].as_array().unwrap().len(),
+            records().len() + 1
+        );
+        assert_eq!(names(&dir), ["stt-checkpoint.json"]);
+    }
+
+    #[test]
+    fn a_new_leg_that_can_not_be_written_leaves_the_old_file() {
+        let (_guard, dir) = directory();
+        let path = dir.join("stt-checkpoint.json");
+        Writer::create(&path, &header(), [passed("a")]).unwrap();
+        let mut bad = header();
+        bad.selection.build.target = Some("-x".to_owned());
+        let error = Writer::create(&path, &bad, NONE).unwrap_err();
+        assert!(matches!(error, CheckpointError::Header { .. }), "{error}");
+        assert_eq!(loaded(&path).len(), 1);
+
+        let below = path.join("stt-checkpoint.json");
+        let error = Writer::create(&below, &header(), NONE).unwrap_err();
+        assert!(matches!(error, CheckpointError::Create { .. }), "{error}");
+        assert_eq!(names(&dir), ["stt-checkpoint.json"]);
+    }
+
+    #[test]
+    fn nothing_but_a_file_is_replaced_and_no_link_is_followed() {
+        let (_guard, dir) = directory();
+        let fifo = dir.join("fifo");
+        nix::unistd::mkfifo(fifo.as_std_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [&fifo, &dir] {
+            let error = Writer::create(path, &header(), NONE).unwrap_err();
+            assert!(matches!(error, CheckpointError::NotAFile { .. }), "{error}");
+        }
+        assert!(!fs::metadata(&fifo).unwrap().is_file());
+
+        let victim = dir.join("victim");
+        fs_err::write(&victim, "precious").unwrap();
+        let link = dir.join(format!(".checkpoint.{}.tmp", std::process::id()));
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        Writer::create(&dir.join("checkpoint"), &header(), NONE).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(names(&dir), ["checkpoint", "fifo", "victim"]);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_again_with_everything() {
+        let (_guard, dir) = directory();
+        let path = dir.join("target/stt-checkpoint.json");
+        let writer = Writer::create(&path, &header(), [passed("a")]).unwrap();
+        writer.append(&passed("b")).unwrap();
+        fs::remove_dir_all(dir.join("target")).unwrap();
+        assert_eq!(writer.append(&passed("c")).unwrap(), Appended::Written);
+        writer.sync().unwrap();
+        writer.append(&passed("d")).unwrap();
+        assert_eq!(loaded(&path).len(), 4);
+        assert_eq!(json(&path)["results"].as_array().unwrap().len(), 4);
+        assert_eq!(names(path.parent().unwrap()), ["stt-checkpoint.json"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_again_is_told_once_and_tried_again() {
+        let (_guard, dir) = directory();
+        let path = dir.join("target/stt-checkpoint.json");
+        let writer = Writer::create(&path, &header(), [passed("a")]).unwrap();
+        fs::remove_dir_all(dir.join("target")).unwrap();
+        fs_err::write(dir.join("target"), "in the way").unwrap();
+        // A path below a file is not missing but impossible; a missing one needs the way free.
+        drop(writer.sync());
+        fs::remove_file(dir.join("target")).unwrap();
+        writer.sync().unwrap();
+        assert_eq!(loaded(&path).len(), 1);
+    }
+
+    #[test]
+    fn the_file_of_another_run_is_left_alone() {
+        let (_guard, dir) = directory();
+        let path = dir.join("stt-checkpoint.json");
+        let ours = Writer::create(&path, &header(), NONE).unwrap();
+        let theirs = Writer::create(&path, &header(), [passed("theirs")]).unwrap();
+        ours.append(&passed("ours")).unwrap();
+        let error = ours.sync().unwrap_err();
+        assert!(matches!(error, CheckpointError::Replaced { .. }), "{error}");
+        ours.sync().unwrap();
+        theirs.sync().unwrap();
+        let only = HashSet::from([test_id("app", "theirs")]);
+        assert_eq!(loaded(&path), only);
+    }
+
+    #[test]
+    fn a_bad_file_is_set_aside_and_none_is_overwritten() {
+        let (_guard, dir) = directory();
+        let path = dir.join("c.json");
+        for (content, name) in [
+            ("1", "c.json.bad"),
+            ("2", "c.json.bad.1"),
+            ("3", "c.json.bad.2"),
+        ] {
+            fs_err::write(&path, content).unwrap();
+            let moved = set_aside(&path).unwrap();
+            assert_eq!(moved, dir.join(name));
+        }
+        for (content, name) in [
+            ("1", "c.json.bad"),
+            ("2", "c.json.bad.1"),
+            ("3", "c.json.bad.2"),
+        ] {
+            assert_eq!(fs::read_to_string(dir.join(name)).unwrap(), content);
+        }
+        assert!(set_aside(&path).is_err());
+    }
+
+    #[test]
+    fn a_file_that_grew_large_takes_no_more_output() {
+        let text = || Text {
+            tail: "loud".to_owned(),
+            ..Text::default()
+        };
+        let mut failed = result(test_id("app", "x"), TestOutcome::Failed(Failure::Exit(1)));
+        failed.output = Some(Arc::new(Output {
+            stdout: text(),
+            stderr: text(),
+        }));
+        let failed = Record::Result(failed);
+        let has_output = |size| {
+            let line = String::from_utf8(encode(&failed, size).unwrap()).unwrap();
+            line.contains("loud")
+        };
+        assert!(has_output(OUTPUT_BUDGET - 1));
+        assert!(!has_output(OUTPUT_BUDGET));
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_refused_and_spoils_nothing() {
+        let (_guard, dir) = directory();
+        let path = dir.join("stt-checkpoint.json");
+        let writer = Writer::create(&path, &header(), NONE).unwrap();
+        let error = writer.append(&passed(&"x".repeat(MAX_RECORD))).unwrap_err();
+        assert!(matches!(error, CheckpointError::TooLong { .. }), "{error}");
+        writer.append(&passed("y")).unwrap();
+        assert_eq!(json(&path)["results"].as_array().unwrap().len(), 1);
+    }
+
+    /// A read and a write of the same bytes may mix on Linux file systems that lock pages only, so
+    /// that a reader which races a write may find a torn end. Promised is: between writes the file is
+    /// JSON, and at any moment each record is there whose append has returned.
+    #[test]
+    fn four_threads_append_while_others_read() {
+        const EACH: usize = 150;
+        let (_guard, dir) = directory();
+        let path = dir.join("stt-checkpoint.json");
+        let writer = Writer::create(&path, &header(), NONE).unwrap();
+        let between = RwLock::new(());
+        let running = AtomicUsize::new(4);
+        let counts: [AtomicUsize; 4] = Default::default();
+        let test = |thread: usize, index: usize| format!("{thread}::{index}");
+        thread::scope(|scope| {
+            for (thread, count) in counts.iter().enumerate() {
+                let (writer, between, running) = (&writer, &between, &running);
+                scope.spawn(move || {
+                    for index in 0..EACH {
+                        let turn = between.read().unwrap();
+                        let record = passed(&test(thread, index));
+                        assert_eq!(writer.append(&record).unwrap(), Appended::Written);
+                        drop(turn);
+                        count.store(index + 1, Ordering::SeqCst);
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            scope.spawn(|| {
+                while running.load(Ordering::SeqCst) > 0 {
+                    let turn = between.write().unwrap();
+                    assert!(json(&path)["results"].is_array());
+                    drop(turn);
+                    writer.sync().unwrap();
+                }
+            });
+            scope.spawn(|| {
+                while running.load(Ordering::SeqCst) > 0 {
+                    let acknowledged: Vec<usize> = counts
+                        .iter()
+                        .map(|count| count.load(Ordering::SeqCst))
+                        .collect();
+                    let there = loaded(&path);
+                    for (thread, count) in acknowledged.into_iter().enumerate() {
+                        for index in 0..count {
+                            assert!(there.contains(&test_id("app", &test(thread, index))));
+                        }
+                    }
+                }
+            });
+        });
+        assert_eq!(loaded(&path).len(), 4 * EACH);
+        assert_eq!(json(&path)["results"].as_array().unwrap().len(), 4 * EACH);
+    }
+}

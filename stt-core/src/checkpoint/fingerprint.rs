@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr;
 

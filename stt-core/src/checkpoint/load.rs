@@ -162,12 +162,24 @@ pub enum LoadError {
 /// # Errors
 /// There is none, or it can't be used; the variants say why.
 pub fn load(path: &Utf8Path, workspace_root: &Utf8Path) -> Result<Loaded, LoadError> {
-    let file = open(path)?;
+    let file = open(path)?.take(MAX_FILE);
+    read(
+        BufReader::with_capacity(64 * 1024, file),
+        path,
+        workspace_root,
+    )
+}
+
+/// Reads what [`load`] has opened; `path` is for messages.
+pub(super) fn read(
+    mut reader: impl BufRead,
+    path: &Utf8Path,
+    workspace_root: &Utf8Path,
+) -> Result<Loaded, LoadError> {
     let io_error = |source| LoadError::Io {
         path: path.to_owned(),
         source,
     };
-    let mut reader = BufReader::with_capacity(64 * 1024, file.take(MAX_FILE));
     let header = read_header(&mut reader, path)?;
     if header.workspace_root != workspace_root {
         return Err(LoadError::OtherWorkspace {
@@ -399,6 +411,386 @@ impl Records {
             stop: self.stop,
             finished: self.finished,
             repaired,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::format::CLOSING;
+    use crate::checkpoint::format::UnfinishedRecord;
+    use crate::checkpoint::format::tests::header;
+    use crate::checkpoint::format::tests::records;
+    use crate::checkpoint::format::tests::result;
+    use crate::checkpoint::format::tests::test_id;
+    use crate::outcome::Failure;
+    use crate::outcome::TestOutcome;
+    use crate::outcome::Unfinished;
+    use fs_err as fs;
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use std::ops::Range;
+
+    /// A file with these records, and where each of them is in it.
+    pub(crate) fn file(records: &[Record]) -> (Vec<u8>, Vec<Range<usize>>) {
+        let mut bytes = header().encode().unwrap();
+        let mut places = Vec::new();
+        for record in records {
+            bytes.extend_from_slice(if places.is_empty() { b"\n" } else { b",\n" });
+            let start = bytes.len();
+            bytes.extend_from_slice(&record.encode().unwrap());
+            places.push(start..bytes.len());
+        }
+        bytes.extend_from_slice(CLOSING);
+        (bytes, places)
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Loaded, LoadError> {
+        read(bytes, "checkpoint.json".into(), "/work/space".into())
+    }
+
+    fn valid_json(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<Value>(bytes).is_ok()
+    }
+
+    fn results(records: &[Record]) -> Vec<ResultRecord> {
+        let results = records.iter().filter_map(|record| match record {
+            Record::Result(result) => Some(result.clone()),
+            Record::Started { .. }
+            | Record::Unfinished(_)
+            | Record::Stopped(_)
+            | Record::Finished { .. } => None,
+        });
+        results.collect()
+    }
+
+    #[test]
+    fn a_whole_file_says_everything() {
+        let (bytes, _) = file(&records());
+        let loaded = read_bytes(&bytes).unwrap();
+        assert_eq!(loaded.header, header());
+        assert_eq!(loaded.results, results(&records()));
+        assert_eq!(loaded.started, []);
+        let large = test_id("app", "large");
+        assert_eq!(
+            loaded.suspects,
+            [SuspectRecord {
+                test: large,
+                breaches: 1
+            }]
+        );
+        assert_eq!(loaded.stop.unwrap().reason, "memory 81 % ≥ 80 %");
+        assert_eq!(loaded.finished, Some(RunOutcome::Stopped));
+        assert_eq!(loaded.repaired, None);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_at_any_byte_keeps_every_whole_record() {
+        let records = records();
+        let (bytes, places) = file(&records);
+        let head = header().encode().unwrap().len();
+        for cut in 0..bytes.len() {
+            let bytes = &bytes[..cut];
+            let loaded = match read_bytes(bytes) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    assert!(cut < head, "cut at {cut}: {error}");
+                    assert!(
+                        matches!(error, LoadError::Damaged { line: 1, .. }),
+                        "{error}"
+                    );
+                    continue;
+                }
+            };
+            assert!(cut >= head);
+            let whole = places.iter().take_while(|place| place.end <= cut).count();
+            assert_eq!(loaded.results, results(&records[..whole]), "cut at {cut}");
+            assert_eq!(loaded.stop.is_some(), whole >= 6);
+            assert_eq!(loaded.finished.is_some(), whole >= 7);
+            let repair = loaded.repaired.expect("it is not whole");
+            let torn = places
+                .iter()
+                .any(|place| place.start < cut && cut < place.end)
+                || bytes.ends_with(b"\n]");
+            assert_eq!(repair.lines, usize::from(torn), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_spoilt_line_costs_that_line() {
+        let records = records();
+        let (bytes, places) = file(&records);
+        for (index, place) in places.iter().enumerate() {
+            let mut bytes = bytes.clone();
+            bytes[place.clone()].fill(b'\0');
+            let loaded = read_bytes(&bytes).unwrap();
+            let mut others = records.clone();
+            others.remove(index);
+            assert_eq!(loaded.results, results(&others));
+            let line = index + 2;
+            assert_eq!(loaded.repaired, Some(Repair { line, lines: 1 }));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_records_does_not_count() {
+        let (bytes, _) = file(&records());
+        let whole = read_bytes(&bytes).unwrap();
+        let zeros = [0; 5000];
+        let garbage: [&[u8]; 6] = [
+            b"x",
+            b"\n",
+            b"\n]}",
+            b"\n{\"kind\":\"resu",
+            b"\xff\xfe\n\n",
+            &zeros,
+        ];
+        for garbage in garbage {
+            let spoilt = [&*bytes, garbage].concat();
+            let loaded = read_bytes(&spoilt).unwrap();
+            assert_eq!(loaded.results, whole.results);
+            // A line end there is still JSON.
+            assert_eq!(loaded.repaired.is_none(), valid_json(&spoilt));
+        }
+    }
+
+    #[test]
+    fn missing_and_surplus_commas_are_noticed() {
+        let record = r#"{"kind":"started","test":{"binary":"app","name":"x"}}"#;
+        let head = String::from_utf8(header().encode().unwrap()).unwrap();
+        for rest in [
+            format!("\n{record}\n{record}\n]}}"),
+            format!("\n{record},\n]}}"),
+            format!("\n{record}\n]}}\n{record}"),
+            format!("\n{record}"),
+            String::new(),
+        ] {
+            let bytes = format!("{head}{rest}");
+            let loaded = read_bytes(bytes.as_bytes()).unwrap();
+            assert!(loaded.repaired.is_some(), "{rest}");
+            assert_eq!(loaded.repaired.unwrap().lines, 0);
+            assert_eq!(loaded.started.len(), usize::from(!rest.is_empty()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_flipped_bytes_make_it_panic_or_invent_a_valid_file(
+            flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let (mut bytes, _) = file(&records());
+            for (index, byte) in &flips {
+                let index = index.index(bytes.len());
+                bytes[index] = *byte;
+            }
+            if let Ok(loaded) = read_bytes(&bytes) {
+                prop_assert!(loaded.results.len() <= results(&records()).len());
+                if loaded.repaired.is_none() {
+                    prop_assert!(valid_json(&bytes));
+                }
+            }
+        }
+
+        #[test]
+        fn no_garbage_makes_it_panic(
+            garbage in proptest::collection::vec(any::<u8>(), 0..3000),
+            with_header: bool,
+        ) {
+            let mut bytes = if with_header { header().encode().unwrap() } else { Vec::new() };
+            bytes.extend_from_slice(&garbage);
+            if let Ok(loaded) = read_bytes(&bytes) {
+                prop_assert_eq!(loaded.results, []);
+                prop_assert!(loaded.repaired.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_without_being_kept() {
+        let long = "x".repeat(MAX_RECORD + 1);
+        let text = format!("short\n{long}\n{}\nlast", &long[1..]);
+        let mut reader = BufReader::with_capacity(1000, text.as_bytes());
+        let mut line = Vec::new();
+        let mut next = || {
+            let whole = read_line(&mut reader, &mut line, MAX_RECORD).unwrap();
+            assert!(line.capacity() <= 2 * MAX_RECORD + 16);
+            (whole, line.len())
+        };
+        assert_eq!(next(), (Some(true), 5));
+        assert_eq!(next(), (Some(false), 0));
+        assert_eq!(next(), (Some(true), MAX_RECORD));
+        assert_eq!(next(), (Some(true), 4));
+        assert_eq!(next(), (None, 0));
+    }
+
+    #[test]
+    fn the_history_of_a_test_decides_whether_it_is_a_suspect() {
+        let test = || test_id("app", "x");
+        let started = || Record::Started { test: test() };
+        let unfinished = |why, breaches| {
+            Record::Unfinished(UnfinishedRecord {
+                test: test(),
+                why,
+                breaches,
+            })
+        };
+        let failed = TestOutcome::Failed(Failure::Signal(9));
+        let done = || Record::Result(result(test(), failed.clone()));
+        let interrupted = Some(Unfinished::Interrupted);
+        let shed = Some(Unfinished::Shed);
+        let cases = [
+            (vec![started()], true, 0),
+            (vec![started(), done()], false, 0),
+            (vec![started(), unfinished(interrupted, 0)], false, 0),
+            (vec![started(), unfinished(shed, 1)], false, 1),
+            (vec![started(), unfinished(shed, 1), started()], true, 1),
+            (
+                vec![unfinished(None, 2), unfinished(interrupted, 0)],
+                false,
+                2,
+            ),
+            (
+                vec![unfinished(None, 2), started(), unfinished(shed, 3)],
+                false,
+                3,
+            ),
+            (vec![unfinished(None, u32::MAX), done()], false, 0),
+            (vec![done(), unfinished(shed, 1)], false, 0),
+        ];
+        for (records, running, breaches) in cases {
+            let (bytes, _) = file(&records);
+            let loaded = read_bytes(&bytes).unwrap();
+            assert_eq!(!loaded.started.is_empty(), running, "{records:?}");
+            let count = loaded
+                .suspects
+                .first()
+                .map_or(0, |suspect| suspect.breaches);
+            assert_eq!(count, breaches, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_result_of_a_test_counts() {
+        let test = || test_id("app", "x");
+        let failed = TestOutcome::Failed(Failure::Exit(1));
+        let records = [
+            Record::Result(result(test(), failed)),
+            Record::Result(result(test_id("app", "y"), TestOutcome::Passed)),
+            Record::Result(result(test(), TestOutcome::Passed)),
+        ];
+        let (bytes, _) = file(&records);
+        let loaded = read_bytes(&bytes).unwrap();
+        let expected = [test(), test_id("app", "y")];
+        assert_eq!(
+            loaded.results,
+            expected.map(|test| result(test, TestOutcome::Passed))
+        );
+    }
+
+    #[test]
+    fn each_reason_not_to_use_a_file_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let (bytes, _) = file(&records());
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let path = dir.join("checkpoint.json");
+        let load_bytes = |bytes: &[u8], root: &str| {
+            fs::write(&path, bytes).unwrap();
+            load(&path, root.into())
+        };
+        assert!(load_bytes(&bytes, "/work/space/").is_ok());
+
+        let other = load_bytes(&bytes, "/work/other").unwrap_err();
+        let message = other.to_string();
+        assert!(
+            matches!(other, LoadError::OtherWorkspace { .. }),
+            "{message}"
+        );
+        assert!(message.contains("/work/space") && message.contains("/work/other"));
+
+        let future = load_bytes(text.replacen('1', "9", 1).as_bytes(), "/").unwrap_err();
+        let found = matches!(
+            future,
+            LoadError::FutureVersion {
+                found: 9,
+                newest: 1,
+                ..
+            }
+        );
+        assert!(found, "{future}");
+
+        for foreign in [
+            "",
+            "\n",
+            "{}",
+            "null",
+            "{\"name\":\"package\"}",
+            "#!/bin/sh\nrm -rf x\n",
+        ] {
+            let error = load_bytes(foreign.as_bytes(), "/").unwrap_err();
+            assert!(
+                matches!(error, LoadError::Damaged { line: 1, .. }),
+                "{error}"
+            );
+            assert!(error.to_string().contains("checkpoint.json"));
+        }
+
+        let missing = load(&dir.join("none.json"), "/".into()).unwrap_err();
+        assert!(matches!(missing, LoadError::NotFound { .. }), "{missing}");
+        let below_a_file = load(&path.join("x"), "/".into()).unwrap_err();
+        assert!(
+            matches!(below_a_file, LoadError::Io { .. }),
+            "{below_a_file}"
+        );
+        let directory = load(dir, "/".into()).unwrap_err();
+        assert!(
+            matches!(directory, LoadError::NotAFile { .. }),
+            "{directory}"
+        );
+        let device = load("/dev/zero".into(), "/".into()).unwrap_err();
+        assert!(matches!(device, LoadError::NotAFile { .. }), "{device}");
+
+        // It would wait for a writer for ever, were it opened plainly.
+        let fifo = dir.join("fifo");
+        nix::unistd::mkfifo(fifo.as_std_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let fifo = load(&fifo, "/".into()).unwrap_err();
+        assert!(matches!(fifo, LoadError::NotAFile { .. }), "{fifo}");
+
+        let sparse = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        let large = load(&path, "/".into()).unwrap_err();
+        assert!(
+            matches!(
+                large,
+                LoadError::TooLarge {
+                    size: 0x100_0000_0000,
+                    ..
+                }
+            ),
+            "{large}"
+        );
+        sparse.set_len(0).unwrap();
+        sparse.set_len(MAX_FILE).unwrap();
+        let zeros = load(&path, "/".into()).unwrap_err();
+        assert!(
+            matches!(zeros, LoadError::Damaged { line: 1, .. }),
+            "{zeros}"
+        );
+    }
+
+    #[test]
+    fn a_repair_is_told_in_a_sentence() {
+        let cases = [
+            (0, "it ends early at line 4, with every record whole"),
+            (1, "line 4 is no whole record and was left out"),
+            (
+                3,
+                "3 lines from line 4 on are no whole records and were left out",
+            ),
+        ];
+        for (lines, text) in cases {
+            assert_eq!(Repair { line: 4, lines }.to_string(), text);
         }
     }
 }

@@ -186,3 +186,407 @@ fn dropped(
     dropped.sort_unstable_by(|a, b| a.binary.cmp(&b.binary));
     dropped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::format::CLOSING;
+    use crate::checkpoint::format::Header;
+    use crate::checkpoint::format::tests::binary;
+    use crate::checkpoint::format::tests::header;
+    use crate::checkpoint::format::tests::result;
+    use crate::checkpoint::format::tests::test_id;
+    use crate::checkpoint::load::read;
+    use crate::outcome::Failure;
+    use crate::outcome::RunOutcome;
+    use crate::outcome::Unfinished;
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+    use proptest::sample::subsequence;
+
+    /// What a checkpoint with these records says, by way of its bytes.
+    fn loaded(header: &Header, records: &[Record]) -> Loaded {
+        let mut bytes = header.encode().unwrap();
+        for (index, record) in records.iter().enumerate() {
+            bytes.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+            bytes.extend_from_slice(&record.encode().unwrap());
+        }
+        bytes.extend_from_slice(CLOSING);
+        let loaded = read(&*bytes, "x".into(), &header.workspace_root).unwrap();
+        assert_eq!(loaded.repaired, None);
+        loaded
+    }
+
+    fn selected(name: &str, ignored: bool) -> Selected {
+        let test = test_id("app", name);
+        Selected { test, ignored }
+    }
+
+    fn done(name: &str, outcome: TestOutcome) -> Record {
+        Record::Result(result(test_id("app", name), outcome))
+    }
+
+    fn started(name: &str) -> Record {
+        Record::Started {
+            test: test_id("app", name),
+        }
+    }
+
+    fn unfinished(name: &str, why: Option<Unfinished>, breaches: u32) -> Record {
+        let test = test_id("app", name);
+        Record::Unfinished(UnfinishedRecord {
+            test,
+            why,
+            breaches,
+        })
+    }
+
+    fn finished(outcome: RunOutcome) -> Record {
+        Record::Finished { outcome }
+    }
+
+    fn failed() -> TestOutcome {
+        TestOutcome::Failed(Failure::Exit(101))
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_where_it_was() {
+        let records = [
+            done("a", TestOutcome::Passed),
+            done("b", failed()),
+            done("c", TestOutcome::Ignored),
+            started("d"),
+            unfinished("d", Some(Unfinished::Stopped), 1),
+            unfinished("e", Some(Unfinished::Stopped), 0),
+            finished(RunOutcome::Stopped),
+        ];
+        let selected: Vec<Selected> = ["a", "b", "c", "d", "e", "f"]
+            .map(|name| selected(name, name == "c"))
+            .into();
+        let plan = plan(&loaded(&header(), &records), &selected, &header().binaries);
+        assert_eq!(
+            plan,
+            ResumePlan {
+                kept: vec![
+                    result(test_id("app", "a"), TestOutcome::Passed),
+                    result(test_id("app", "b"), failed()),
+                    result(test_id("app", "c"), TestOutcome::Ignored),
+                ],
+                run: vec![4, 5],
+                suspects: vec![Suspect {
+                    index: 3,
+                    breaches: 1
+                }],
+                ..ResumePlan::default()
+            }
+        );
+        assert!(!plan.is_complete());
+    }
+
+    #[test]
+    fn a_finished_run_leaves_nothing_to_do() {
+        let records = [done("a", failed()), finished(RunOutcome::Failed)];
+        let loaded = loaded(&header(), &records);
+        let binaries = &header().binaries;
+        assert!(plan(&loaded, &[selected("a", false)], binaries).is_complete());
+        let with_ignored = [selected("a", false), selected("b", true)];
+        let plan = plan(&loaded, &with_ignored, binaries);
+        assert!(plan.is_complete());
+        assert_eq!(plan.ignored, [1]);
+    }
+
+    #[test]
+    fn what_was_ignored_is_a_result_only_while_it_is_ignored() {
+        let cases = [
+            (TestOutcome::Ignored, true, true),
+            (TestOutcome::Ignored, false, false),
+            (TestOutcome::Passed, true, true),
+            (failed(), true, true),
+        ];
+        for (outcome, ignored, kept) in cases {
+            let loaded = loaded(&header(), &[done("a", outcome.clone())]);
+            let plan = plan(&loaded, &[selected("a", ignored)], &header().binaries);
+            assert_eq!(
+                !plan.kept.is_empty(),
+                kept,
+                "{outcome:?}, ignored now: {ignored}"
+            );
+            assert_eq!(plan.run.is_empty(), kept);
+            assert_eq!(plan.dropped, []);
+        }
+    }
+
+    #[test]
+    fn results_of_another_binary_are_dropped_by_name() {
+        let records = [
+            done("a", TestOutcome::Passed),
+            done("b", failed()),
+            unfinished("c", Some(Unfinished::Shed), 1),
+        ];
+        let loaded = loaded(&header(), &records);
+        let tests = ["a", "b", "c"].map(|name| selected(name, false));
+        let dropped = |why, results| Dropped {
+            binary: BinaryId::new("app"),
+            why,
+            results,
+        };
+
+        let changed = plan(&loaded, &tests, &[binary("app", "rebuilt")]);
+        assert_eq!(changed.dropped, [dropped(DroppedWhy::Changed, 2)]);
+        assert_eq!(changed.run, [0, 1, 2]);
+        assert_eq!(
+            (changed.kept.len(), changed.suspects.len(), changed.new),
+            (0, 0, 0)
+        );
+
+        let gone = plan(&loaded, &[], &[]);
+        assert_eq!(gone.dropped, [dropped(DroppedWhy::Gone, 2)]);
+
+        let fewer = plan(&loaded, &tests[1..], &header().binaries);
+        assert_eq!(fewer.dropped, [dropped(DroppedWhy::NotSelected, 1)]);
+        assert_eq!(fewer.kept.len(), 1);
+    }
+
+    #[test]
+    fn a_rebuilt_but_identical_binary_keeps_its_results() {
+        let loaded = loaded(&header(), &[done("a", TestOutcome::Passed)]);
+        let mut rebuilt = binary("app", "one");
+        rebuilt.fingerprint.mtime = (1_800_000_000, 0);
+        assert!(plan(&loaded, &[selected("a", false)], &[rebuilt]).is_complete());
+    }
+
+    #[test]
+    fn a_test_that_keeps_killing_the_runner_is_counted_over_all_legs() {
+        let tests = [selected("a", false), selected("b", false)];
+        let mut carried = Vec::new();
+        for leg in 1..5 {
+            // Each leg dies while `a` runs, and never gets to `b`, which an earlier one suspected.
+            let mut records = carried;
+            if leg == 1 {
+                records.push(unfinished("b", Some(Unfinished::Shed), 1));
+            }
+            records.push(started("a"));
+            let plan = plan(&loaded(&header(), &records), &tests, &header().binaries);
+            let counts: Vec<(usize, u32)> = plan
+                .suspects
+                .iter()
+                .map(|suspect| (suspect.index, suspect.breaches))
+                .collect();
+            assert_eq!(counts, [(0, leg), (1, 1)]);
+            carried = plan.carried(&tests).collect();
+        }
+    }
+
+    /// Everything that a plan depends on, small enough for collisions to be likely.
+    #[derive(Clone, Debug)]
+    struct Case {
+        records: Vec<Record>,
+        before: Vec<BinaryRecord>,
+        now: Vec<BinaryRecord>,
+        selected: Vec<Selected>,
+    }
+
+    fn any_test() -> impl Strategy<Value = TestId> {
+        (0..3, 0..3).prop_map(|(binary, name)| test_id(&format!("b{binary}"), &format!("t{name}")))
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let outcome = prop_oneof![
+            Just(TestOutcome::Passed),
+            Just(TestOutcome::Ignored),
+            (1..3).prop_map(|code| TestOutcome::Failed(Failure::Exit(code))),
+        ];
+        let why = option::of(prop_oneof![
+            Just(Unfinished::Shed),
+            Just(Unfinished::Stopped),
+            Just(Unfinished::Interrupted),
+        ]);
+        prop_oneof![
+            3 => (any_test(), outcome).prop_map(|(test, outcome)| {
+                Record::Result(result(test, outcome))
+            }),
+            3 => any_test().prop_map(|test| Record::Started { test }),
+            3 => (any_test(), why, 0_u32..4).prop_map(|(test, why, breaches)| {
+                Record::Unfinished(UnfinishedRecord { test, why, breaches })
+            }),
+            1 => Just(finished(RunOutcome::Failed)),
+        ]
+    }
+
+    fn any_binaries() -> impl Strategy<Value = Vec<BinaryRecord>> {
+        vec(option::weighted(0.9, 0..4), 3).prop_map(|contents| {
+            let found = contents
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, content)| {
+                    // Three of four contents are the same, so that most binaries are.
+                    let content = content.map(|number| if number == 3 { "other" } else { "same" });
+                    content.map(|content| binary(&format!("b{index}"), content))
+                });
+            found.collect()
+        })
+    }
+
+    fn any_case() -> impl Strategy<Value = Case> {
+        let all: Vec<TestId> = (0..9)
+            .map(|n| test_id(&format!("b{}", n / 3), &format!("t{}", n % 3)))
+            .collect();
+        let selected = (
+            subsequence(all, 0..=9).prop_shuffle(),
+            vec(any::<bool>(), 9),
+        );
+        (
+            vec(any_record(), 0..25),
+            any_binaries(),
+            any_binaries(),
+            selected,
+        )
+            .prop_map(|(records, before, now, (tests, ignored))| Case {
+                records,
+                before,
+                now,
+                selected: tests
+                    .into_iter()
+                    .zip(ignored)
+                    .map(|(test, ignored)| Selected { test, ignored })
+                    .collect(),
+            })
+    }
+
+    #[derive(Debug, PartialEq)]
+    enum Fate {
+        Kept(TestOutcome),
+        Ignored,
+        Suspect(u32),
+        Run,
+    }
+
+    impl Case {
+        fn content<'a>(list: &'a [BinaryRecord], id: &BinaryId) -> Option<&'a str> {
+            let found = list.iter().find(|binary| binary.id == *id)?;
+            Some(if found.fingerprint.size == 4 {
+                "same"
+            } else {
+                "other"
+            })
+        }
+
+        fn trusted(&self, id: &BinaryId) -> bool {
+            let before = Self::content(&self.before, id);
+            before.is_some() && before == Self::content(&self.now, id)
+        }
+
+        /// The fate of one test, told from the records alone, back to front.
+        fn fate(&self, selected: &Selected) -> Fate {
+            let test = &selected.test;
+            let mut result = None;
+            let mut last_seen_running = None;
+            let mut breaches = 0;
+            let mut orderly = false;
+            for record in self.records.iter().rev() {
+                match record {
+                    Record::Result(it) if it.test == *test => {
+                        result = result.or(Some(it.outcome.clone()));
+                    }
+                    Record::Started { test: it } if it == test => {
+                        last_seen_running = last_seen_running.or(Some(true));
+                    }
+                    Record::Unfinished(it) if it.test == *test => {
+                        last_seen_running = last_seen_running.or(Some(false));
+                        breaches = std::cmp::max(breaches, it.breaches);
+                    }
+                    Record::Finished { .. } => orderly = true,
+                    Record::Result(_)
+                    | Record::Started { .. }
+                    | Record::Unfinished(_)
+                    | Record::Stopped(_) => {}
+                }
+            }
+            let trusted = self.trusted(&test.binary);
+            if last_seen_running == Some(true) && !orderly {
+                breaches += 1;
+            }
+            match result {
+                Some(TestOutcome::Ignored) if trusted && selected.ignored => {
+                    Fate::Kept(TestOutcome::Ignored)
+                }
+                Some(TestOutcome::Ignored) | None if selected.ignored => Fate::Ignored,
+                Some(outcome) if trusted && outcome != TestOutcome::Ignored => Fate::Kept(outcome),
+                None if trusted && breaches > 0 => Fate::Suspect(breaches),
+                Some(_) if selected.ignored => Fate::Ignored,
+                Some(_) | None => Fate::Run,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn the_plan_agrees_with_the_records(case in any_case()) {
+            let header = Header { binaries: case.before.clone(), ..header() };
+            let loaded = loaded(&header, &case.records);
+            let plan = plan(&loaded, &case.selected, &case.now);
+
+            let mut kept = plan.kept.iter();
+            let (mut run, mut ignored) = (plan.run.iter(), plan.ignored.iter());
+            let mut suspects = plan.suspects.iter();
+            for (index, selected) in case.selected.iter().enumerate() {
+                match case.fate(selected) {
+                    Fate::Kept(outcome) => {
+                        let kept = kept.next().expect("a kept result");
+                        prop_assert_eq!((&kept.test, &kept.outcome), (&selected.test, &outcome));
+                    }
+                    Fate::Ignored => prop_assert_eq!(ignored.next(), Some(&index)),
+                    Fate::Suspect(breaches) => {
+                        prop_assert_eq!(suspects.next(), Some(&Suspect { index, breaches }));
+                    }
+                    Fate::Run => prop_assert_eq!(run.next(), Some(&index)),
+                }
+            }
+            prop_assert_eq!(kept.next(), None);
+            prop_assert_eq!(ignored.next(), None);
+            prop_assert_eq!(suspects.next(), None);
+            prop_assert_eq!(run.next(), None);
+            let to_run = plan.run.len() + plan.suspects.len();
+            prop_assert_eq!(plan.is_complete(), to_run == 0);
+
+            let new = plan.run.iter().filter(|index| {
+                Case::content(&case.before, &case.selected[**index].test.binary).is_none()
+            });
+            prop_assert_eq!(plan.new, new.count());
+            for dropped in &plan.dropped {
+                let (id, now) = (&dropped.binary, Case::content(&case.now, &dropped.binary));
+                let expected = match now {
+                    None => DroppedWhy::Gone,
+                    Some(_) if case.trusted(id) => DroppedWhy::NotSelected,
+                    Some(_) => DroppedWhy::Changed,
+                };
+                prop_assert_eq!(dropped.why, expected);
+            }
+            // Each result is kept, dropped by name, or of a test that is not ignored any more.
+            let dropped: usize = plan.dropped.iter().map(|dropped| dropped.results).sum();
+            let unignored = loaded.results.iter().filter(|result| {
+                result.outcome == TestOutcome::Ignored
+                    && case.trusted(&result.test.binary)
+                    && case.selected.iter().any(|it| it.test == result.test && !it.ignored)
+            });
+            prop_assert_eq!(plan.kept.len() + dropped + unignored.count(), loaded.results.len());
+        }
+
+        #[test]
+        fn a_leg_that_dies_at_once_changes_nothing(case in any_case()) {
+            let header = Header { binaries: case.before.clone(), ..header() };
+            let first = plan(&loaded(&header, &case.records), &case.selected, &case.now);
+            let header = Header { binaries: case.now.clone(), leg: 2, ..header };
+            let carried: Vec<Record> = first.carried(&case.selected).collect();
+            let second = plan(&loaded(&header, &carried), &case.selected, &case.now);
+            prop_assert_eq!(&second.kept, &first.kept);
+            prop_assert_eq!(&second.ignored, &first.ignored);
+            // What is of a binary that is not there can't be carried, and can't run either.
+            prop_assert_eq!(&second.suspects, &first.suspects);
+            prop_assert_eq!(&second.run, &first.run);
+            prop_assert_eq!(second.dropped, []);
+        }
+    }
+}

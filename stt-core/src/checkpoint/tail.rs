@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 
 use crate::checkpoint::format::CLOSING;
 
@@ -19,7 +19,7 @@ pub(super) trait Storage {
 
 impl Storage for File {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+        FileExt::write_all_at(self, bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
