@@ -1,3 +1,22 @@
 //! The command `cargo stt`.
 
-fn main() {}
+#![expect(dead_code, reason = "until the commands `run` and `list` are joined")]
+
+mod cli;
+mod commands;
+mod env;
+mod error;
+mod exit_code;
+mod libtest;
+mod printer;
+mod settings;
+
+use exit_code::Exit;
+
+fn main() -> std::process::ExitCode {
+    error::install_panic_hook();
+    // The hook has said everything about a panic; here it only becomes an exit code.
+    std::panic::catch_unwind(commands::main)
+        .unwrap_or(Exit::Bug)
+        .leave()
+}

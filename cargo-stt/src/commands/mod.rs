@@ -1,0 +1,117 @@
+//! One file for each command, and the way from the arguments to one of them.
+
+mod config;
+mod list;
+mod run;
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::ColorChoice;
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::cli::Command;
+use crate::cli::ConfigCommand;
+use crate::env::Surroundings;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::exit_code::Exit;
+use crate::printer::Printer;
+use crate::settings;
+use crate::settings::Task;
+
+/// Does what the arguments say.
+pub(crate) fn main() -> Exit {
+    let surroundings = match Surroundings::capture() {
+        Ok(surroundings) => surroundings,
+        Err(error) => {
+            Printer::emergency(&error.render(false));
+            return error.exit();
+        }
+    };
+    let cli = match Cli::try_parse_from(arguments(&surroundings.args)) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error, &Printer::new(ColorChoice::Auto, &surroundings)),
+    };
+    let printer = Printer::new(colour_choice(&cli), &surroundings);
+    let done = settings::resolve(cli, &surroundings)
+        .and_then(|task| perform(task, &surroundings, &printer));
+    done.unwrap_or_else(|error| {
+        printer.err(&error.render(printer.err_colour()));
+        error.exit()
+    })
+}
+
+fn perform(task: Task, surroundings: &Surroundings, printer: &Printer) -> Result<Exit, Error> {
+    match task {
+        Task::Run(request) => run::run(&request, surroundings, printer),
+        Task::List(request) => list::list(&request, surroundings, printer),
+        Task::ShowConfig(configuration) => config::show(&configuration, printer),
+        Task::CheckConfig(configuration) => config::check(&configuration, printer),
+        Task::DefaultConfig => Ok(config::default(printer)),
+    }
+}
+
+/// The arguments without the `stt` that cargo puts first: `cargo stt ARGS` runs `cargo-stt stt ARGS`.
+fn arguments(args: &[OsString]) -> Vec<OsString> {
+    let called_by_cargo = args.get(1).is_some_and(|first| first == "stt");
+    let mut args = args.to_vec();
+    if called_by_cargo {
+        args.remove(1);
+    }
+    args
+}
+
+fn colour_choice(cli: &Cli) -> ColorChoice {
+    match &cli.command {
+        None => cli.run.output.colour.color,
+        Some(Command::Run(args)) => args.output.colour.color,
+        Some(Command::List(args)) => args.output.colour.color,
+        Some(Command::Config(args)) => match &args.command {
+            ConfigCommand::Show(args) | ConfigCommand::Check(args) => args.colour.color,
+            ConfigCommand::Default => ColorChoice::Auto,
+        },
+    }
+}
+
+/// Prints the help, the version or what is wrong with the arguments.
+fn explain(error: &clap::Error, printer: &Printer) -> Exit {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        printer.err(&text);
+        return Exit::Usage;
+    }
+    finish(printer.out(&text), printer)
+}
+
+/// The end of a command that only prints.
+fn finish(written: io::Result<()>, printer: &Printer) -> Exit {
+    let Err(error) = written else {
+        return Exit::Passed;
+    };
+    let error = Error::new(Kind::Setup, "could not write to standard output").caused_by(&error);
+    printer.err(&error.render(printer.err_colour()));
+    error.exit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_that_cargo_adds_is_taken_away_once() {
+        let cases: [(&[&str], &[&str]); 5] = [
+            (&["cargo-stt"], &["cargo-stt"]),
+            (&["cargo-stt", "stt"], &["cargo-stt"]),
+            (&["cargo-stt", "stt", "list"], &["cargo-stt", "list"]),
+            (&["cargo-stt", "list", "stt"], &["cargo-stt", "list", "stt"]),
+            // `cargo stt stt`: the tests with `stt` in their names.
+            (&["cargo-stt", "stt", "stt"], &["cargo-stt", "stt"]),
+        ];
+        for (given, expected) in cases {
+            let given: Vec<_> = given.iter().map(OsString::from).collect();
+            assert_eq!(arguments(&given), expected);
+        }
+    }
+}

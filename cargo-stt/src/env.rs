@@ -1,0 +1,109 @@
+//! The environment: the only file that reads it. Everything else is told what was captured here.
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
+
+use camino::Utf8PathBuf;
+use stt_core::command::Environment;
+
+use crate::error::Error;
+use crate::error::Kind;
+
+/// The cargo that called us; it is the one that builds. Set by cargo.
+pub(crate) const CARGO: &str = "CARGO";
+/// The person's home, for `~/.config` where `XDG_CONFIG_HOME` is not set.
+pub(crate) const HOME: &str = "HOME";
+/// Where the person's configuration files are (XDG Base Directory Specification): an absolute path.
+pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// cargo's setting for colours: `always`, `never` or `auto`.
+pub(crate) const CARGO_TERM_COLOR: &str = "CARGO_TERM_COLOR";
+/// Not empty: no colours (no-color.org).
+pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// Not empty and not `0`: colours also where there is no terminal (bixense.com/clicolors).
+pub(crate) const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
+/// The kind of the terminal; `dumb` for one without colours and without a cursor that moves.
+pub(crate) const TERM: &str = "TERM";
+/// Set by continuous integration services: nobody watches a progress bar there.
+pub(crate) const CI: &str = "CI";
+/// How the names of all our variables begin. Those that set a key of the configuration are
+/// `STT_<SECTION>_<KEY>`.
+pub(crate) const PREFIX: &str = "STT_";
+
+/// What surrounds the process, captured once.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// The arguments, the program first.
+    pub(crate) args: Vec<OsString>,
+    /// All variables.
+    pub(crate) vars: Environment,
+    /// The current directory.
+    pub(crate) cwd: Utf8PathBuf,
+}
+
+impl Surroundings {
+    /// Reads arguments, variables and the current directory.
+    ///
+    /// # Errors
+    /// The current directory is gone, or its path is no text.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(crate) fn capture() -> Result<Self, Error> {
+        let cwd = std::env::current_dir().map_err(|error| {
+            Error::new(Kind::Setup, "could not find out the current directory")
+                .caused_by(&error)
+                .hint("it may have been removed: change to one that exists")
+        })?;
+        let cwd = Utf8PathBuf::from_path_buf(cwd).map_err(|cwd| {
+            let message = format!(
+                "the path of this directory is not UTF-8: `{}`",
+                cwd.display()
+            );
+            Error::new(Kind::Setup, message)
+        })?;
+        Ok(Self {
+            args: std::env::args_os().collect(),
+            vars: std::env::vars_os().collect(),
+            cwd,
+        })
+    }
+
+    /// The value of a variable.
+    pub(crate) fn var(&self, name: &str) -> Option<&OsStr> {
+        let found = self.vars.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_os_str())
+    }
+
+    /// The value of a variable that is not empty.
+    pub(crate) fn filled(&self, name: &str) -> Option<&OsStr> {
+        self.var(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that holds an absolute path; anything else in it says nothing.
+    pub(crate) fn absolute_path(&self, name: &str) -> Option<Utf8PathBuf> {
+        let path = Utf8PathBuf::from(self.filled(name)?.to_str()?);
+        path.is_absolute().then_some(path)
+    }
+
+    /// Our own variables, those that set no key included.
+    ///
+    /// # Errors
+    /// One of them is no text.
+    pub(crate) fn own_variables(&self) -> Result<Vec<(String, String)>, Error> {
+        let mut own = Vec::new();
+        for (name, value) in self.vars.iter() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+                continue;
+            };
+            let value = value.to_str().ok_or_else(|| {
+                let message = format!("the environment variable {name} is not UTF-8 text");
+                Error::new(Kind::Setup, message)
+            })?;
+            own.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(own)
+    }
+
+    /// Whether this is a job of a continuous integration service.
+    pub(crate) fn is_ci(&self) -> bool {
+        self.filled(CI).is_some_and(|value| value != "false")
+    }
+}

@@ -1,0 +1,175 @@
+//! How the command exits: names, numbers, precedence, and the re-raising of a signal.
+//!
+//! The numbers are nextest's where the meaning is the same.
+
+use nix::sys::signal;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use stt_core::outcome::RunOutcome;
+
+/// Every test passed, or there was nothing to complain of.
+pub(crate) const PASSED: u8 = 0;
+/// The command line can't be understood.
+pub(crate) const USAGE: u8 = 2;
+/// The selection holds no test.
+pub(crate) const NO_TESTS: u8 = 4;
+/// The guard stopped the run; `cargo stt --resume` goes on with it.
+pub(crate) const STOPPED: u8 = 42;
+/// A bug in stt.
+pub(crate) const BUG: u8 = 70;
+/// The configuration is wrong, or something that a run needs is not there.
+pub(crate) const SETUP: u8 = 96;
+/// At least one test failed.
+pub(crate) const FAILED: u8 = 100;
+/// cargo could not build the tests.
+pub(crate) const BUILD: u8 = 101;
+/// cargo could not describe the workspace.
+pub(crate) const METADATA: u8 = 102;
+/// A test binary could not list its tests.
+pub(crate) const LISTING: u8 = 104;
+
+/// How the command exits. The order is the precedence: the later one counts when several are true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Exit {
+    /// [`PASSED`].
+    Passed,
+    /// [`NO_TESTS`].
+    NoTests,
+    /// [`FAILED`].
+    Failed,
+    /// [`STOPPED`].
+    Stopped,
+    /// [`LISTING`].
+    Listing,
+    /// [`BUILD`].
+    Build,
+    /// [`METADATA`].
+    Metadata,
+    /// [`SETUP`].
+    Setup,
+    /// [`USAGE`].
+    Usage,
+    /// [`BUG`].
+    Bug,
+    /// This signal asked us to end: we end by it, so that a shell or a supervisor sees it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// How a run's outcome is told to the caller.
+    pub(crate) fn from_outcome(outcome: RunOutcome) -> Self {
+        match outcome {
+            RunOutcome::Passed => Self::Passed,
+            RunOutcome::NoTests => Self::NoTests,
+            RunOutcome::Failed => Self::Failed,
+            RunOutcome::Stopped => Self::Stopped,
+            RunOutcome::Interrupted(signal) => Self::Signal(signal),
+        }
+    }
+
+    /// What the command exits with when both are true.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+
+    /// The number. For a signal it is what shells make of it: 128 and the signal's number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Passed => PASSED,
+            Self::NoTests => NO_TESTS,
+            Self::Failed => FAILED,
+            Self::Stopped => STOPPED,
+            Self::Listing => LISTING,
+            Self::Build => BUILD,
+            Self::Metadata => METADATA,
+            Self::Setup => SETUP,
+            Self::Usage => USAGE,
+            Self::Bug => BUG,
+            Self::Signal(signal) => u8::try_from(signal & 0x7f).map_or(BUG, |number| 128 + number),
+        }
+    }
+
+    /// The last thing that `main` does: ends the process by the signal, or returns the number.
+    pub(crate) fn leave(self) -> std::process::ExitCode {
+        if let Self::Signal(number) = self
+            && let Ok(signal) = Signal::try_from(number)
+        {
+            raise_by_default(signal);
+        }
+        self.code().into()
+    }
+}
+
+/// Ends this process by `signal`, as if nobody had ever handled it. Returns when that did not work, or
+/// when the signal's default is not to end anything.
+fn raise_by_default(signal: Signal) {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    #[expect(unsafe_code, reason = "sigaction(2)")]
+    // SAFETY: the default action runs no code of ours.
+    let restored = unsafe { signal::sigaction(signal, &default) };
+    let mut only = SigSet::empty();
+    only.add(signal);
+    // What fails here leaves the number, which `leave` returns.
+    if restored.is_ok() && only.thread_unblock().is_ok() {
+        let _ = signal::raise(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every exit in the documented order of precedence, the weakest first, with its number.
+    const DOCUMENTED: [(Exit, u8); 12] = [
+        (Exit::Passed, 0),
+        (Exit::NoTests, 4),
+        (Exit::Failed, 100),
+        (Exit::Stopped, 42),
+        (Exit::Listing, 104),
+        (Exit::Build, 101),
+        (Exit::Metadata, 102),
+        (Exit::Setup, 96),
+        (Exit::Usage, 2),
+        (Exit::Bug, 70),
+        (Exit::Signal(2), 130),
+        (Exit::Signal(15), 143),
+    ];
+
+    #[test]
+    fn of_each_two_exits_the_stronger_one_counts() {
+        for (a, (first, code)) in DOCUMENTED.into_iter().enumerate() {
+            assert_eq!(first.code(), code);
+            for (b, (second, _)) in DOCUMENTED.into_iter().enumerate() {
+                let stronger = DOCUMENTED[a.max(b)].0;
+                assert_eq!(first.and(second), stronger, "{first:?} and {second:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_precedence_of_outcomes_is_that_of_their_exits() {
+        let outcomes = [
+            RunOutcome::Passed,
+            RunOutcome::NoTests,
+            RunOutcome::Failed,
+            RunOutcome::Stopped,
+            RunOutcome::Interrupted(15),
+        ];
+        for a in outcomes {
+            for b in outcomes {
+                let both = Exit::from_outcome(a).and(Exit::from_outcome(b));
+                assert_eq!(both, Exit::from_outcome(a.max(b)), "{a:?} and {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_signal_still_has_a_code() {
+        assert_eq!(Exit::Signal(12345).code(), 185);
+        assert_eq!(Exit::Signal(-1).code(), 255);
+    }
+}
