@@ -1,0 +1,111 @@
+//! One call of `cargo stt`.
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+
+use camino::Utf8Path;
+use fs_err as fs;
+
+use crate::built::cargo_stt;
+use crate::finished::Finished;
+use crate::lab::Lab;
+use crate::log::Log;
+use crate::running::Running;
+
+/// A call of `cargo stt` that is being put together.
+#[derive(Debug)]
+pub struct Stt<'lab> {
+    lab: &'lab Lab,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    cwd: Option<OsString>,
+    own_checkpoint: bool,
+}
+
+impl<'lab> Stt<'lab> {
+    pub(crate) fn new<A: AsRef<OsStr>>(lab: &'lab Lab, args: impl IntoIterator<Item = A>) -> Self {
+        let stt = Self {
+            lab,
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            own_checkpoint: true,
+        };
+        stt.args(args)
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Has the tests write into a log.
+    #[must_use]
+    pub fn log(self, log: &Log) -> Self {
+        self.env("TEST_LOG", &log.path)
+    }
+
+    /// Runs in another directory than the workspace's root.
+    #[must_use]
+    pub fn cwd(mut self, dir: &Utf8Path) -> Self {
+        self.cwd = Some(dir.as_os_str().to_owned());
+        self
+    }
+
+    /// Does not say where the checkpoint is to be.
+    #[must_use]
+    pub fn default_checkpoint(mut self) -> Self {
+        self.own_checkpoint = false;
+        self
+    }
+
+    /// Runs to the end.
+    pub fn run(self) -> Finished {
+        self.spawn().finish()
+    }
+
+    /// Starts, in a process group of its own. Its streams go to files, so that it never waits for us.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests start their own children"
+    )]
+    pub fn spawn(self) -> Running {
+        let mut command = self.lab.command(cargo_stt());
+        command.arg("stt").args(&self.args).process_group(0);
+        if self.own_checkpoint {
+            command.env("STT_CHECKPOINT_PATH", &self.lab.checkpoint);
+        }
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let streams = tempfile::Builder::new()
+            .prefix("streams-")
+            .tempdir_in(self.lab.path("home"))
+            .expect("the laboratory is writable");
+        let file = |name: &str| {
+            let file =
+                fs::File::create(streams.path().join(name)).expect("the laboratory is writable");
+            file.into_parts().0
+        };
+        command.stdout(file("out")).stderr(file("err"));
+        let child = command.spawn().expect("the built command starts");
+        let shown: Vec<_> = self.args.iter().map(|arg| arg.to_string_lossy()).collect();
+        Running::new(child, streams, format!("cargo stt {}", shown.join(" ")))
+    }
+}
