@@ -430,7 +430,7 @@ pub(super) mod tests {
             id: BinaryId::new(id),
             fingerprint: Fingerprint {
                 size: content.len() as u64,
-                mtime: (1_700_000_000, 123_456_789),
+                mtime_ns: 1_700_000_000_123_456_789,
                 hash: ContentHash::of(content.as_bytes()),
             },
         }

@@ -352,7 +352,7 @@ mod tests {
     fn a_rebuilt_but_identical_binary_keeps_its_results() {
         let loaded = loaded(&header(), &[done("a", TestOutcome::Passed)]);
         let mut rebuilt = binary("app", "one");
-        rebuilt.fingerprint.mtime = (1_800_000_000, 0);
+        rebuilt.fingerprint.mtime_ns = 1_800_000_000_000_000_000;
         assert!(plan(&loaded, &[selected("a", false)], &[rebuilt]).is_complete());
     }
 

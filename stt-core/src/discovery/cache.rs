@@ -55,6 +55,16 @@ impl CacheKey {
             },
         })
     }
+
+    /// The file's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    /// When the file was last written, in nanoseconds since the epoch.
+    pub fn mtime_ns(&self) -> i64 {
+        self.stamp.mtime_ns
+    }
 }
 
 /// What is known of binaries.

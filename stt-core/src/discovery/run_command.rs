@@ -8,14 +8,11 @@ use super::binary::TestBinary;
 use super::list::ListedTest;
 use super::list::Protocol;
 
-/// The command that runs one test: `BIN --exact NAME --nocapture [--ignored] [EXTRA…]`, or the bare
-/// binary with `extra` where the binary is one test as a whole.
-///
-/// `extra` is what a person wrote after `--`, and `extra_env` what [`per_test`](super::per_test) says.
+/// The command that runs one test: `BIN --exact NAME --nocapture [--ignored]`, or the bare binary
+/// where that is one test as a whole. `extra_env` is what [`per_test`](super::per_test) says.
 pub fn test_command(
     binary: &TestBinary,
     test: &ListedTest,
-    extra: &[OsString],
     extra_env: Vec<(OsString, OsString)>,
 ) -> CommandLine {
     let mut command = match test.protocol {
@@ -30,7 +27,6 @@ pub fn test_command(
         }
         Protocol::Opaque => binary.command([]),
     };
-    command.args.extend_from_slice(extra);
     command.extra_env = extra_env;
     command
 }
@@ -46,35 +42,17 @@ mod tests {
     #[test]
     fn a_test_is_called_by_its_exact_name() {
         let cases = [
-            (
-                Protocol::Libtest,
-                false,
-                None,
-                "/t/debug/deps/it-1 --exact 'a b' --nocapture",
-            ),
-            (
-                Protocol::Libtest,
-                true,
-                None,
-                "/t/debug/deps/it-1 --exact 'a b' --nocapture --ignored",
-            ),
-            (
-                Protocol::Libtest,
-                false,
-                Some("--color=never"),
-                "/t/debug/deps/it-1 --exact 'a b' --nocapture --color=never",
-            ),
-            (Protocol::Opaque, false, None, "/t/debug/deps/it-1"),
-            (Protocol::Opaque, false, Some("x"), "/t/debug/deps/it-1 x"),
+            (Protocol::Libtest, false, "/t/debug/deps/it-1 --exact 'a b' --nocapture"),
+            (Protocol::Libtest, true, "/t/debug/deps/it-1 --exact 'a b' --nocapture --ignored"),
+            (Protocol::Opaque, false, "/t/debug/deps/it-1"),
         ];
-        for (protocol, ignored, extra, shown) in cases {
+        for (protocol, ignored, shown) in cases {
             let test = ListedTest {
                 name: "a b".into(),
                 ignored,
                 protocol,
             };
-            let extra: Vec<OsString> = extra.into_iter().map(Into::into).collect();
-            let command = test_command(&binary(Harness::Libtest, None), &test, &extra, Vec::new());
+            let command = test_command(&binary(Harness::Libtest, None), &test, Vec::new());
             assert_eq!(command.shown(), shown);
         }
     }
@@ -88,7 +66,7 @@ mod tests {
             protocol: Protocol::Opaque,
         };
         let extra_env = vec![("STT_ATTEMPT".into(), "1".into())];
-        let command = test_command(&binary, &test, &[], extra_env.clone());
+        let command = test_command(&binary, &test, extra_env.clone());
         assert!(Arc::ptr_eq(&command.env, &binary.env));
         assert_eq!(command.extra_env, extra_env);
         assert_eq!(command.shown(), "r /t/debug/deps/it-1");

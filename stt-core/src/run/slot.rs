@@ -5,23 +5,28 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use crate::checkpoint::Record;
 use crate::checkpoint::ResultRecord;
 use crate::checkpoint::Writer;
 use crate::clock::Clock;
+use crate::discovery::variables;
+use crate::id::RunId;
+use crate::id::TestId;
 use crate::outcome::Failure;
 use crate::outcome::TestOutcome;
 use crate::process::Capture;
 use crate::process::Control;
 use crate::process::Ended;
 use crate::process::Family;
-use crate::process::LifeTimes;
+use crate::process::Marker;
+use crate::process::Settled;
 use crate::process::Stdio;
+use crate::process::Terms;
 use crate::process::drive;
 use crate::process::spawn;
 use crate::run::event::Event;
-use crate::run::event::Settled;
 use crate::run::event::TestEnd;
 use crate::run::queue::Queue;
 use crate::run::recorder;
@@ -42,8 +47,12 @@ pub(crate) struct Shared {
     pub(crate) family: Arc<Family>,
     /// The clock.
     pub(crate) clock: Clock,
-    /// The limits of one life.
-    pub(crate) times: LifeTimes,
+    /// The run.
+    pub(crate) run: RunId,
+    /// How many tests may run at once, as tests are told.
+    pub(crate) threads: usize,
+    /// How long a test's output may stay open after it.
+    pub(crate) leak_timeout: Duration,
     /// How tests are started and what is kept of their output.
     pub(crate) style: Style,
 }
@@ -57,12 +66,21 @@ pub(crate) struct Style {
     pub(crate) success_output: bool,
 }
 
+/// A test to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    /// Its number.
+    pub(crate) test: usize,
+    /// Whether no other test runs beside it.
+    pub(crate) alone: bool,
+}
+
 /// A slot as the dispatcher sees it.
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// The way to the process that runs in it.
     pub(crate) control: Arc<Control>,
-    tests: mpsc::Sender<usize>,
+    orders: mpsc::Sender<Order>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -73,24 +91,26 @@ impl Slot {
     /// The system refuses a thread or a descriptor.
     pub(crate) fn open(number: usize, shared: Arc<Shared>, capture: Capture) -> io::Result<Self> {
         let control = Arc::new(Control::new()?);
-        let (tests, received) = mpsc::channel();
+        let (orders, received) = mpsc::channel();
         let worker = Worker { number, shared, control: Arc::clone(&control), capture };
         let thread = thread::Builder::new()
             .name(format!("stt-slot-{number}"))
             .stack_size(256 * 1024)
             .spawn(move || worker.work(&received))?;
-        Ok(Self { control, tests, thread })
+        Ok(Self { control, orders, thread })
     }
 
     /// Has a test started. The slot must be free.
-    pub(crate) fn start(&self, test: usize) {
+    pub(crate) fn start(&self, order: Order) {
+        // An order to end the test may come before its process does.
+        self.control.reserve();
         // The receiver lives as long as this does, unless its thread has panicked, which was reported.
-        drop(self.tests.send(test));
+        drop(self.orders.send(order));
     }
 
     /// Ends the thread, after the test that it may run.
     pub(crate) fn close(self) {
-        drop(self.tests);
+        drop(self.orders);
         drop(self.thread.join());
     }
 }
@@ -104,38 +124,33 @@ struct Worker {
 }
 
 impl Worker {
-    fn work(mut self, tests: &mpsc::Receiver<usize>) {
-        while let Ok(test) = tests.recv() {
-            let end = self.run(test);
-            self.write_down(test, &end);
+    fn work(mut self, orders: &mpsc::Receiver<Order>) {
+        while let Ok(order) = orders.recv() {
+            let id = self.shared.suite.id(order.test);
+            let end = self.run(order, &id);
+            self.write_down(id, &end);
             self.shared.queue.push(Event::Ended { slot: self.number, end: Box::new(end) });
         }
     }
 
     /// Runs one test to its end.
-    fn run(&mut self, test: usize) -> TestEnd {
+    fn run(&mut self, order: Order, id: &TestId) -> TestEnd {
         let shared = Arc::clone(&self.shared);
-        let command = shared.suite.command(test, self.number);
+        let command = shared.suite.command(order.test, id, self.number, shared.threads);
         let stdio = if shared.style.capture { Stdio::Capture } else { Stdio::Inherit };
         self.capture.reset();
-        match spawn(&command, stdio, &self.control) {
+        match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => {
-                let ended = drive(
-                    child,
-                    &self.control,
-                    &mut self.capture,
-                    &shared.times,
-                    &shared.family,
-                    &shared.clock,
-                );
-                self.end(ended)
+                let terms = shared.terms(order, id);
+                let output = &mut self.capture;
+                self.end(drive(child, &self.control, output, &terms, &shared.family, &shared.clock))
             }
             Err(error) => TestEnd {
                 settled: Settled::Final(TestOutcome::Failed(Failure::Start {
-                    reason: super::chain(&error),
+                    reason: super::error::chain(&error),
                 })),
-                duration: std::time::Duration::ZERO,
-                cpu: std::time::Duration::ZERO,
+                duration: Duration::ZERO,
+                cpu: Duration::ZERO,
                 peak_memory: Bytes(0),
                 output: None,
                 leak: None,
@@ -144,36 +159,51 @@ impl Worker {
     }
 
     fn end(&mut self, ended: Ended) -> TestEnd {
-        let settled = settle::settle(&ended);
+        let settled = settle::settled(&ended);
         let wanted = match &settled {
             Settled::Final(outcome) => outcome.is_failed() || self.shared.style.success_output,
             Settled::Unfinished(_) => false,
         };
+        let output = (wanted && self.shared.style.capture).then(|| self.capture.take());
         TestEnd {
+            settled,
             duration: ended.duration,
             cpu: ended.cpu,
             peak_memory: ended.peak_memory,
+            output: output.map(settle::captured),
             leak: settle::leak(ended.left),
-            output: (wanted && self.shared.style.capture).then(|| settle::kept(self.capture.take())),
-            settled,
         }
     }
 
     /// Writes a result into the checkpoint. A test without one is the dispatcher's to write down,
     /// which knows whether it is a suspect.
-    fn write_down(&self, test: usize, end: &TestEnd) {
+    fn write_down(&self, test: TestId, end: &TestEnd) {
         let (Some(writer), Settled::Final(outcome)) = (&self.shared.writer, &end.settled) else {
             return;
         };
+        let output = end.output.as_ref().filter(|_| outcome.is_failed());
         let record = Record::Result(ResultRecord {
-            test: self.shared.suite.id(test),
+            test,
             outcome: outcome.clone(),
             duration: end.duration,
             cpu: end.cpu,
             peak_memory: end.peak_memory,
-            output: end.output.as_ref().filter(|_| outcome.is_failed()).map(settle::recorded),
-            leaks: end.leak.as_ref().map(settle::leaks).unwrap_or_default(),
+            output: output.map(settle::recorded),
+            leaks: end.leak.as_ref().map(settle::lines).unwrap_or_default(),
         });
         recorder::warn(&self.shared.queue, writer.append(&record).err());
+    }
+}
+
+impl Shared {
+    /// On what terms a test runs.
+    fn terms(&self, order: Order, id: &TestId) -> Terms {
+        let run = (variables::STT_RUN_ID, self.run.as_str());
+        let test = id.to_string();
+        Terms {
+            leak_timeout: self.leak_timeout,
+            marker: Marker::new([run, (variables::STT_TEST_ID, test.as_str())]),
+            exclusive: order.alone,
+        }
     }
 }

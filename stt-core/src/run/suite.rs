@@ -2,49 +2,101 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::Selected;
 use crate::command::CommandLine;
+use crate::discovery::ListedTest;
+use crate::discovery::Listing;
+use crate::discovery::PerTest;
 use crate::discovery::TestBinary;
+use crate::discovery::Verdict;
 use crate::discovery::per_test;
 use crate::discovery::test_command;
+use crate::discovery::verdict;
 use crate::id::TestId;
+use crate::selection::TestSelection;
 
-/// The tests of a run and the binaries that hold them.
-#[derive(Debug)]
+/// The selected tests and the binaries that hold them.
+#[derive(Debug, Default)]
 pub struct Suite {
-    /// The binaries.
-    pub binaries: Vec<TestBinary>,
-    /// The selected tests, ignored ones included, in the order of their binaries and names.
-    pub cases: Vec<Case>,
-    /// How many tests may run at once, as tests are told.
-    pub threads: usize,
+    binaries: Vec<TestBinary>,
+    cases: Vec<Case>,
 }
 
 /// One test of a suite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Case {
+#[derive(Clone, Debug)]
+struct Case {
     /// The number of its binary.
-    pub binary: usize,
-    /// Its name.
-    pub name: Arc<str>,
-    /// Whether it is marked `#[ignore]`.
-    pub ignored: bool,
-    /// Whether it runs; otherwise it is counted as ignored.
-    pub runs: bool,
+    binary: usize,
+    test: ListedTest,
+    /// Whether it is only counted.
+    ignored: bool,
 }
 
 impl Suite {
+    /// The tests of the binaries that `selection` holds, in the order of the binaries and of their
+    /// listings. There is a listing for each binary.
+    pub fn select<'a>(
+        binaries: Vec<TestBinary>,
+        listings: impl IntoIterator<Item = &'a Listing>,
+        selection: &TestSelection,
+    ) -> Self {
+        let mut cases = Vec::new();
+        for (binary, listing) in listings.into_iter().enumerate() {
+            for test in &listing.tests {
+                let ignored = match verdict(selection, test) {
+                    Verdict::Run => false,
+                    Verdict::Ignored => true,
+                    Verdict::FilteredOut => continue,
+                };
+                cases.push(Case { binary, test: test.clone(), ignored });
+            }
+        }
+        Self { binaries, cases }
+    }
+
+    /// How many tests are selected, ignored ones included.
+    pub fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// Whether no test is selected.
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
+    }
+
+    /// The binaries, those without a selected test included.
+    pub fn binaries(&self) -> &[TestBinary] {
+        &self.binaries
+    }
+
+    /// In how many binaries the selected tests are.
+    pub fn used_binaries(&self) -> usize {
+        self.cases.chunk_by(|one, next| one.binary == next.binary).count()
+    }
+
+    /// The tests, as a checkpoint compares them.
+    pub fn selected(&self) -> Vec<Selected> {
+        (0..self.len())
+            .map(|test| Selected { test: self.id(test), ignored: self.cases[test].ignored })
+            .collect()
+    }
+
     /// The name of the test with this number.
     pub fn id(&self, test: usize) -> TestId {
         let case = &self.cases[test];
-        TestId::new(self.binaries[case.binary].id.clone(), Arc::clone(&case.name))
+        TestId::new(self.binaries[case.binary].id.clone(), Arc::clone(&case.test.name))
     }
 
-    /// The command that runs a test in a slot.
-    pub(crate) fn command(&self, test: usize, slot: usize) -> CommandLine {
+    /// The command that runs a test, which is `id`, in a slot.
+    pub(crate) fn command(
+        &self,
+        test: usize,
+        id: &TestId,
+        slot: usize,
+        threads: usize,
+    ) -> CommandLine {
         let case = &self.cases[test];
-        let binary = &self.binaries[case.binary];
-        let mut command = test_command(binary, &case.name, case.ignored);
-        command.extra_env.extend(per_test(&self.id(test), slot, self.threads));
-        command
+        let env = per_test(PerTest { test: id, attempt: 1, slot, threads });
+        test_command(&self.binaries[case.binary], &case.test, env)
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::config::GuardConfig;
+use crate::guard;
 use crate::guard::Sampler;
+use crate::guard::SlotUse;
 use crate::guard::cadence;
-use crate::guard::raise_priority;
-use crate::guard::sample::Family as Reading;
-use crate::guard::sample::SlotUse;
+use crate::guard::priority;
 use crate::process::Control;
 use crate::process::Family;
 use crate::run::event::Event;
@@ -72,5 +72,68 @@ impl Watcher {
         *self.end.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.end.changed.notify_all();
         drop(self.thread.join());
+    }
+}
+
+impl Watch {
+    fn until(mut self, end: &End) {
+        priority::raise();
+        let mut planned = self.clock.now();
+        let mut read_family = true;
+        let mut family_read = None;
+        loop {
+            let sample = self.sample(planned, read_family);
+            let now = self.clock.now();
+            if sample.family.is_some() {
+                family_read = Some(now);
+            }
+            let age = family_read.map(|read| now.saturating_sub(read));
+            let cadence = cadence::plan(&self.config, self.cores, &sample, age);
+            self.queue.push(Event::Sample(Box::new(sample)));
+            read_family = cadence.read_family;
+            planned = now + cadence.sleep;
+            if end.within(cadence.sleep) {
+                return;
+            }
+        }
+    }
+
+    fn sample(&mut self, planned: Moment, read_family: bool) -> guard::Sample {
+        let (family, slots) = (&self.family, &self.slots);
+        let mut read = || reading(family, slots);
+        let family: Option<&mut dyn FnMut() -> Option<guard::Family>> =
+            if read_family { Some(&mut read) } else { None };
+        self.sampler.sample(planned, family)
+    }
+}
+
+/// What the families of the running tests use, in the guard's words.
+fn reading(family: &Family, slots: &[Arc<Control>]) -> Option<guard::Family> {
+    let leaders: Vec<_> = slots
+        .iter()
+        .enumerate()
+        .filter_map(|(slot, control)| Some((slot, control.leader()?)))
+        .collect();
+    let usage = family.usage(&leaders, false)?;
+    Some(guard::Family {
+        memory: usage.memory,
+        processes: usage.processes,
+        threads: usage.threads,
+        descriptors: None,
+        cpu: usage.cpu,
+        slots: usage
+            .slots
+            .iter()
+            .map(|used| SlotUse { slot: used.slot, memory: used.memory })
+            .collect(),
+    })
+}
+
+impl End {
+    /// Waits for so long; whether the end was asked for meanwhile.
+    fn within(&self, time: Duration) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(asked, time, |asked| !*asked);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -16,7 +16,12 @@ pub struct Admission {
 impl Admission {
     /// Everything that was asked for.
     pub fn open(threads: usize) -> Self {
-        Self { threads, allowed: threads, held: false, blocked: false }
+        Self {
+            threads,
+            allowed: threads,
+            held: false,
+            blocked: false,
+        }
     }
 
     /// Whether one more test may start beside `running` others. Unless all is blocked for now, one may:
@@ -42,10 +47,21 @@ mod tests {
             (Admission { held: true, ..open }, 1, false),
             (Admission { allowed: 1, ..open }, 1, false),
             (Admission { allowed: 9, ..open }, 2, false),
-            (Admission { blocked: true, ..open }, 0, false),
+            (
+                Admission {
+                    blocked: true,
+                    ..open
+                },
+                0,
+                false,
+            ),
         ];
         for (admission, running, admitted) in table {
-            assert_eq!(admission.admits(running), admitted, "{admission:?}, {running} running");
+            assert_eq!(
+                admission.admits(running),
+                admitted,
+                "{admission:?}, {running} running"
+            );
         }
     }
 }

@@ -31,9 +31,14 @@ impl Order {
         together: impl IntoIterator<Item = usize>,
         suspects: impl IntoIterator<Item = (usize, u32)>,
     ) -> Self {
-        let alone =
-            suspects.into_iter().map(|(test, breaches)| Suspect { test, breaches }).collect();
-        Self { together: together.into_iter().collect(), alone }
+        let alone = suspects
+            .into_iter()
+            .map(|(test, breaches)| Suspect { test, breaches })
+            .collect();
+        Self {
+            together: together.into_iter().collect(),
+            alone,
+        }
     }
 
     /// How many tests have not started.
@@ -49,13 +54,19 @@ impl Order {
     /// Takes the next test that may start beside `running` others. A suspect may not start beside any.
     pub fn next(&mut self, running: usize) -> Option<Next> {
         if let Some(test) = self.together.pop_front() {
-            return Some(Next { test, breaches: None });
+            return Some(Next {
+                test,
+                breaches: None,
+            });
         }
         if running > 0 {
             return None;
         }
         let suspect = self.alone.pop_front()?;
-        Some(Next { test: suspect.test, breaches: Some(suspect.breaches) })
+        Some(Next {
+            test: suspect.test,
+            breaches: Some(suspect.breaches),
+        })
     }
 
     /// Puts back a test that was ended without a result; it runs alone, after all others.
@@ -72,12 +83,36 @@ mod tests {
     fn suspects_come_last_and_alone() {
         let mut order = Order::new([0, 1], [(2, 1)]);
         assert_eq!(order.len(), 3);
-        assert_eq!(order.next(0), Some(Next { test: 0, breaches: None }));
-        assert_eq!(order.next(1), Some(Next { test: 1, breaches: None }));
+        assert_eq!(
+            order.next(0),
+            Some(Next {
+                test: 0,
+                breaches: None
+            })
+        );
+        assert_eq!(
+            order.next(1),
+            Some(Next {
+                test: 1,
+                breaches: None
+            })
+        );
         order.suspect(1, 1);
         assert_eq!(order.next(1), None);
-        assert_eq!(order.next(0), Some(Next { test: 2, breaches: Some(1) }));
-        assert_eq!(order.next(0), Some(Next { test: 1, breaches: Some(1) }));
+        assert_eq!(
+            order.next(0),
+            Some(Next {
+                test: 2,
+                breaches: Some(1)
+            })
+        );
+        assert_eq!(
+            order.next(0),
+            Some(Next {
+                test: 1,
+                breaches: Some(1)
+            })
+        );
         assert!(order.is_empty());
     }
 }

@@ -11,7 +11,10 @@ pub struct Slots<T> {
 impl<T> Slots<T> {
     /// So many free places.
     pub fn new(count: usize) -> Self {
-        Self { places: (0..count).map(|_| None).collect(), taken: 0 }
+        Self {
+            places: (0..count).map(|_| None).collect(),
+            taken: 0,
+        }
     }
 
     /// How many places are taken.
@@ -41,12 +44,18 @@ impl<T> Slots<T> {
 
     /// The taken places with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.places.iter().enumerate().filter_map(|(slot, guest)| Some((slot, guest.as_ref()?)))
+        self.places
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, guest)| Some((slot, guest.as_ref()?)))
     }
 
     /// The taken places with their numbers.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
-        self.places.iter_mut().enumerate().filter_map(|(slot, guest)| Some((slot, guest.as_mut()?)))
+        self.places
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(slot, guest)| Some((slot, guest.as_mut()?)))
     }
 }
 

@@ -48,7 +48,10 @@ impl Watch {
                 }
             })
             .map_err(SignalError)?;
-        Ok(Self { handle, thread: Some(thread) })
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
     }
 }
 

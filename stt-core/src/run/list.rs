@@ -1,0 +1,160 @@
+//! Asks every test binary for its tests, all at once as far as there are cores, and only those that
+//! have changed since they were asked last.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+use crate::checkpoint::BinaryRecord;
+use crate::checkpoint::ContentHash;
+use crate::checkpoint::Fingerprint;
+use crate::discovery::Cache;
+use crate::discovery::CacheKey;
+use crate::discovery::ListAnswer;
+use crate::discovery::ListError;
+use crate::discovery::Listing;
+use crate::discovery::TestBinary;
+use crate::discovery::hash_file;
+use crate::discovery::list_commands;
+use crate::discovery::read_listing;
+use crate::process::Stdio;
+use crate::run::RunError;
+use crate::run::Session;
+use crate::run::alarm::Alarm;
+use crate::run::child::ChildEnd;
+use crate::run::child::Collected;
+use crate::run::child::setup;
+
+/// What is known of one binary.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its tests.
+    pub listing: Listing,
+    /// Its fingerprint.
+    pub record: BinaryRecord,
+}
+
+/// What asking one binary came to. The key is from before it was asked.
+type Answer = Result<Result<(CacheKey, Listing, u128), ListError>, RunError>;
+
+/// How binaries are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Where answers are kept; nothing is lost but time when that can't be read or written.
+    pub cache: &'a Utf8Path,
+    /// How long a binary may take for one answer.
+    pub timeout: Duration,
+    /// How many are asked at once.
+    pub threads: usize,
+}
+
+impl Session {
+    /// Lists the tests of the binaries, in their order.
+    ///
+    /// # Errors
+    /// One or more of them gave no listing: all of these are named. Or a binary can't be read or
+    /// started, or the runner was interrupted.
+    pub fn list(
+        &self,
+        binaries: &[TestBinary],
+        asking: Asking<'_>,
+    ) -> Result<Vec<Listed>, RunError> {
+        let mut cache = Cache::read(asking.cache);
+        let answers = self.ask_all(binaries, &cache, asking)?;
+        let mut listed = Vec::with_capacity(binaries.len());
+        let mut faults = Vec::new();
+        for (binary, answer) in binaries.iter().zip(answers) {
+            match answer? {
+                Err(fault) => faults.push(fault),
+                Ok((key, listing, hash)) => {
+                    cache.keep_listing(&key, binary, &listing);
+                    cache.keep_hash(&key, hash);
+                    listed.push(Listed { listing, record: record(binary, &key, hash) });
+                }
+            }
+        }
+        // The next run asks again; that is all it costs.
+        drop(cache.write(asking.cache));
+        if faults.is_empty() { Ok(listed) } else { Err(RunError::List(faults)) }
+    }
+
+    fn ask_all(
+        &self,
+        binaries: &[TestBinary],
+        cache: &Cache,
+        asking: Asking<'_>,
+    ) -> Result<Vec<Answer>, RunError> {
+        let alarm = Alarm::start(self.clock).map_err(|source| setup("a thread", source))?;
+        let next = AtomicUsize::new(0);
+        let answers = Mutex::new(Vec::with_capacity(binaries.len()));
+        let work = || {
+            while let Some((index, binary)) = take(&next, binaries) {
+                let answer = self.ask_one(binary, cache, &alarm, asking.timeout);
+                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                answers.push((index, answer));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..asking.threads.clamp(1, binaries.len().max(1)) {
+                scope.spawn(work);
+            }
+        });
+        let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+        answers.sort_by_key(|&(index, _)| index);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    fn ask_one(
+        &self,
+        binary: &TestBinary,
+        cache: &Cache,
+        alarm: &Alarm,
+        timeout: Duration,
+    ) -> Answer {
+        self.check_interrupt()?;
+        let read = |source| RunError::Read { path: binary.path.clone(), source };
+        let key = CacheKey::of(&binary.path).map_err(read)?;
+        let hash = match cache.hash(&key) {
+            Some(hash) => hash,
+            None => hash_file(&binary.path).map_err(read)?,
+        };
+        if let Some(listing) = cache.listing(&key, binary) {
+            return Ok(Ok((key, listing.clone(), hash)));
+        }
+        let [plain, ignored] = list_commands(binary);
+        let answer = |command| {
+            let mut said = Collected::default();
+            let limit = Some((alarm, timeout));
+            let end = self.run_child(command, Stdio::Capture, &mut said, limit)?;
+            Ok::<_, RunError>(match end {
+                ChildEnd::Exited(exit) => {
+                    ListAnswer::Ended { exit, stdout: said.stdout, stderr: said.stderr }
+                }
+                ChildEnd::TimedOut => ListAnswer::TimedOut { after: timeout },
+            })
+        };
+        let listing = read_listing(binary, &answer(&plain)?, &answer(&ignored)?);
+        Ok(listing.map(|listing| (key, listing, hash)))
+    }
+}
+
+fn take<'a>(next: &AtomicUsize, binaries: &'a [TestBinary]) -> Option<(usize, &'a TestBinary)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    Some((index, binaries.get(index)?))
+}
+
+fn record(binary: &TestBinary, key: &CacheKey, hash: u128) -> BinaryRecord {
+    BinaryRecord {
+        id: binary.id.clone(),
+        fingerprint: Fingerprint {
+            size: key.size(),
+            mtime_ns: key.mtime_ns(),
+            hash: ContentHash::new(hash),
+        },
+    }
+}
