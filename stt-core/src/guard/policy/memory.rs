@@ -1,0 +1,269 @@
+//! Decisions about memory: hold, shed, stop, and what to do on a machine that others have filled.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::config::GuardConfig;
+use crate::config::OnBreach;
+use crate::guard::lines::Gauge;
+use crate::guard::lines::Level;
+use crate::guard::lines::Lines;
+use crate::guard::policy::Act;
+use crate::guard::policy::Breach;
+use crate::guard::policy::Critical;
+use crate::guard::policy::Note;
+use crate::guard::policy::Situation;
+use crate::guard::policy::slope::Slope;
+use crate::guard::sample::Memory;
+use crate::guard::sample::Sample;
+use crate::units::Bytes;
+use crate::units::Percent;
+
+/// A family below this share of the memory is not what fills it.
+const SMALL_FAMILY: Percent = Percent::whole(5);
+
+/// How long ending tests may take to bring memory under its threshold before the run is stopped.
+const SHED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between one shed test and the next: freeing takes 60 to 70 ms a gigabyte, and a test that need not
+/// have been ended is work lost.
+const SHED_EVERY: Duration = Duration::from_millis(250);
+
+/// How long an unknown family may delay a stop: a few readings at the fastest cadence. Who holds the
+/// memory decides whether anything is ended, so one more look is worth it, but not more.
+const FAMILY_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What is remembered between two samples.
+#[derive(Clone, Debug)]
+pub(super) struct MemoryPolicy {
+    lines: Lines,
+    on_breach: OnBreach,
+    grace: Duration,
+    slope: Slope,
+    held: bool,
+    /// Others hold the memory. Kept until it is released, so that a machine that trembles around its
+    /// threshold because of others doesn't cost us the run when it is just over it.
+    crowded: bool,
+    episode: Option<Episode>,
+}
+
+/// The time during which memory is over its threshold without a break.
+#[derive(Clone, Copy, Debug)]
+struct Episode {
+    since: Moment,
+    shed: Option<Moment>,
+    /// When the suspect that ran alone was failed, and whether it was killed at once.
+    failed: Option<(Moment, bool)>,
+}
+
+/// What memory allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MemoryVerdict {
+    pub(super) hold: bool,
+    pub(super) blocked: bool,
+    pub(super) one_at_a_time: bool,
+    pub(super) act: Option<Act>,
+}
+
+impl MemoryPolicy {
+    pub(super) fn new(config: &GuardConfig) -> Self {
+        Self {
+            lines: Lines::new(config),
+            on_breach: config.on_breach,
+            grace: config.grace_period,
+            slope: Slope::default(),
+            held: false,
+            crowded: false,
+            episode: None,
+        }
+    }
+
+    /// One step. A sample without the reading that the threshold is about changes nothing.
+    pub(super) fn step(
+        &mut self,
+        sample: &Sample,
+        situation: Situation,
+        now: Moment,
+        notes: &mut Vec<Note>,
+    ) -> MemoryVerdict {
+        if let Some(memory) = sample.memory {
+            self.slope.push(now, memory.used);
+        }
+        let family = sample.family.as_ref().map(|family| family.memory);
+        let mut act = None;
+        if let Some(gauge) = self.lines.gauge(sample.memory, family) {
+            if gauge.level < Level::Over {
+                self.under(gauge, notes);
+            } else {
+                // With nothing running, nothing of it can be ours.
+                let own = family.or((situation.running == 0).then_some(Bytes(0)));
+                act = self.over(gauge, sample.memory, own, situation, now, notes);
+            }
+        }
+        MemoryVerdict {
+            hold: self.held,
+            blocked: self.episode.is_some(),
+            one_at_a_time: self.crowded,
+            act,
+        }
+    }
+
+    /// Below the threshold: only hold and release.
+    fn under(&mut self, gauge: Gauge, notes: &mut Vec<Note>) {
+        let reading = gauge.reading;
+        self.episode = None;
+        match gauge.level {
+            Level::Clear => {
+                if std::mem::take(&mut self.held) {
+                    notes.push(Note::Release { reading });
+                }
+                self.crowded = false;
+            }
+            Level::Middle => {}
+            Level::Hold | Level::Over | Level::Critical => {
+                if !std::mem::replace(&mut self.held, true) {
+                    notes.push(Note::Hold { reading });
+                }
+            }
+        }
+    }
+
+    /// At the threshold or over it.
+    fn over(
+        &mut self,
+        gauge: Gauge,
+        memory: Option<Memory>,
+        own: Option<Bytes>,
+        situation: Situation,
+        now: Moment,
+        notes: &mut Vec<Note>,
+    ) -> Option<Act> {
+        self.held = true;
+        let mut breach = Breach {
+            reading: gauge.reading,
+            threshold: self.lines.threshold(),
+            critical: self.critical(gauge.level, memory),
+            lasted: None,
+            others: None,
+        };
+        // Once we have ended something, memory that is still in use is memory that is being freed.
+        let ended_something = self
+            .episode
+            .is_some_and(|episode| episode.shed.or(episode.failed.map(|(at, _)| at)).is_some());
+        if !ended_something && let Some(own) = self.held_by_others(gauge, memory, own) {
+            self.episode = None;
+            if gauge.level == Level::Critical {
+                breach.others = Some(own);
+                return Some(stop(breach));
+            }
+            if !std::mem::replace(&mut self.crowded, true) {
+                notes.push(Note::Others {
+                    reading: gauge.reading,
+                    own,
+                    threshold: self.lines.threshold(),
+                });
+            }
+            return None;
+        }
+        let episode = *self.episode.get_or_insert(Episode {
+            since: now,
+            shed: None,
+            failed: None,
+        });
+        let lasted = now.saturating_sub(episode.since);
+        // Only the machine's memory can be held by others; a size is the run's own.
+        let others_possible = !self.lines.bounds_run();
+        if own.is_none() && others_possible && breach.critical.is_none() && lasted < FAMILY_PATIENCE
+        {
+            return None;
+        }
+        self.crowded = false;
+        if episode.failed.is_some() || situation.alone {
+            self.fail_alone(breach, episode, now)
+        } else {
+            self.end_tests(breach, episode, situation, now)
+        }
+    }
+
+    /// What the family uses, when it is others who fill the memory: ending us would not help.
+    fn held_by_others(
+        &self,
+        gauge: Gauge,
+        memory: Option<Memory>,
+        own: Option<Bytes>,
+    ) -> Option<Bytes> {
+        let (own, total) = (own?, memory?.total);
+        let about_machine = !self.lines.bounds_run() || gauge.level == Level::Critical;
+        let small = own < total.percent(SMALL_FAMILY);
+        let others = about_machine && small && (self.crowded || own < gauge.excess);
+        others.then_some(own)
+    }
+
+    /// Whether the critical line is reached, or will be before the grace period is over.
+    fn critical(&self, level: Level, memory: Option<Memory>) -> Option<Critical> {
+        let line = self.lines.critical_share();
+        if level == Level::Critical {
+            return Some(Critical::Reached { line });
+        }
+        let (memory, rate) = (memory?, self.slope.rate()?);
+        let growth = u128::from(rate.0) * self.grace.as_millis() / 1000;
+        let room = self.lines.critical(memory.total).0;
+        let room = room.saturating_sub(memory.used.0);
+        (growth >= u128::from(room)).then_some(Critical::Ahead { line, rate })
+    }
+
+    /// The suspect that runs alone has failed; the run ends only if that doesn't help.
+    fn fail_alone(&mut self, breach: Breach, episode: Episode, now: Moment) -> Option<Act> {
+        let at_once = breach.critical.is_some();
+        let failed_at = match episode.failed {
+            Some((at, _)) if now.saturating_sub(at) >= self.grace + SHED_PATIENCE => {
+                return Some(stop(breach));
+            }
+            Some((_, true)) => return None,
+            Some((_, false)) if !at_once => return None,
+            Some((at, false)) => at,
+            None => now,
+        };
+        self.episode = Some(Episode {
+            failed: Some((failed_at, at_once)),
+            ..episode
+        });
+        Some(Act::BreachAlone { breach })
+    }
+
+    /// Sheds a test if that is wanted and there is time for it, else stops the run.
+    fn end_tests(
+        &mut self,
+        breach: Breach,
+        episode: Episode,
+        situation: Situation,
+        now: Moment,
+    ) -> Option<Act> {
+        let out_of_time = now.saturating_sub(episode.since) >= SHED_PATIENCE;
+        match self.on_breach {
+            OnBreach::Stop => return Some(stop(breach)),
+            OnBreach::Shed if breach.critical.is_some() || out_of_time => {
+                return Some(stop(breach));
+            }
+            OnBreach::Shed => {}
+        }
+        let due = episode
+            .shed
+            .is_none_or(|at| now.saturating_sub(at) >= SHED_EVERY);
+        if situation.running == 0 || !due {
+            return None;
+        }
+        self.episode = Some(Episode {
+            shed: Some(now),
+            ..episode
+        });
+        Some(Act::Shed { breach })
+    }
+}
+
+fn stop(breach: Breach) -> Act {
+    Act::Stop {
+        breach,
+        grace: breach.critical.is_none(),
+    }
+}
