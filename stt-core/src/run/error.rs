@@ -11,7 +11,6 @@ use crate::discovery::MessageError;
 use crate::discovery::MetadataError;
 use crate::discovery::RustcError;
 use crate::outcome::Exit;
-use crate::process::FamilyError;
 use crate::process::SpawnError;
 use crate::signal::SignalError;
 
@@ -24,9 +23,6 @@ pub enum RunError {
     /// The handlers for signals could not be set up.
     #[error("cannot watch for signals")]
     Signals(#[source] SignalError),
-    /// This process can't become the one that orphans come back to.
-    #[error("cannot take care of orphaned processes")]
-    Family(#[source] FamilyError),
     /// A thread, a pipe or a directory that a run needs could not be made.
     #[error("cannot set up {what}")]
     Setup {

@@ -61,6 +61,8 @@ pub(crate) enum Action {
         slot: usize,
         /// The test's number.
         test: usize,
+        /// Whether no other test runs beside it, from its start to its end.
+        alone: bool,
     },
     /// End the test of a slot.
     End {

@@ -228,7 +228,8 @@ impl Machine {
             if self.telling.starts {
                 actions.push(Action::Show(Notice::Started { test: next.test }));
             }
-            actions.push(Action::Start { slot, test: next.test });
+            let alone = next.breaches.is_some() || self.admission.threads == 1;
+            actions.push(Action::Start { slot, test: next.test, alone });
         }
     }
 

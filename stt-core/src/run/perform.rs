@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::sys::signal::Signal as Kill;
 
 use crate::checkpoint::Record;
+use crate::checkpoint::UnfinishedRecord;
 use crate::id::TestId;
 use crate::outcome::TestOutcome;
 use crate::process::EndOrder;
@@ -18,6 +19,7 @@ use crate::run::event::Notice;
 use crate::run::event::Progress;
 use crate::run::event::TestEnd;
 use crate::run::recorder::Recorder;
+use crate::run::slot::Order;
 use crate::run::slot::Slot;
 use crate::run::suite::Suite;
 use crate::signal;
@@ -40,9 +42,10 @@ impl Performer {
     /// Does one thing.
     pub(crate) fn perform(&mut self, action: Action) {
         match action {
-            Action::Start { slot, test } => self.slots[slot].start(test),
+            Action::Start { slot, test, alone } => self.slots[slot].start(Order { test, alone }),
             Action::End { slot, reason, grace } => {
-                self.slots[slot].control.end(EndOrder { reason, grace });
+                // A signal that is refused is a process that may not be ended: the sweep reports it.
+                drop(self.slots[slot].control.end(EndOrder { reason, grace }));
             }
             Action::Pause { slot, go_on } => {
                 let signal = if go_on { Kill::SIGCONT } else { Kill::SIGSTOP };
@@ -54,7 +57,11 @@ impl Performer {
                 self.record(Record::Started { test: self.suite.id(test) });
             }
             Action::RecordUnfinished { test, why, breaches } => {
-                self.record(Record::Unfinished { test: self.suite.id(test), why, breaches });
+                self.record(Record::Unfinished(UnfinishedRecord {
+                    test: self.suite.id(test),
+                    why: Some(why),
+                    breaches: breaches.unwrap_or(0),
+                }));
             }
             Action::Show(notice) => self.show(notice),
         }

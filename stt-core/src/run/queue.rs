@@ -7,6 +7,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use crate::report::Warning;
 use crate::run::event::Event;
 
 /// Many threads push, one receives. Nothing is ever dropped.
@@ -53,6 +54,15 @@ impl Queue {
                 }
             };
         }
+    }
+
+    /// The warnings that came when nobody received any more.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        let waiting = self.lock().normal.drain(..).filter_map(|event| match event {
+            Event::Warning(warning) => Some(warning),
+            Event::Ended { .. } | Event::Sample(_) | Event::Signal(_) | Event::Tick => None,
+        });
+        waiting.collect()
     }
 
     /// The lanes hold whole events at every moment, so that a panic elsewhere spoils nothing.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::checkpoint::Record;
 use crate::checkpoint::Writer;
 use crate::report::Warning;
+use crate::run::error::chain;
 use crate::run::event::Event;
 use crate::run::queue::Queue;
 
@@ -67,7 +68,7 @@ fn write_all(records: &mpsc::Receiver<Record>, writer: &Writer, queue: &Queue) {
 pub(crate) fn warn(queue: &Queue, error: Option<crate::checkpoint::CheckpointError>) {
     if let Some(error) = error {
         queue.push(Event::Warning(Warning {
-            message: format!("the checkpoint is incomplete: {}", super::chain(&error)),
+            message: format!("the checkpoint is incomplete: {}", chain(&error)),
             hint: Some("free the disk, or choose another place with --checkpoint".to_owned()),
         }));
     }

@@ -50,7 +50,8 @@ impl Router {
                 let grace = if state.interrupt.is_some() { Duration::ZERO } else { GRACE };
                 state.interrupt.get_or_insert(number);
                 for child in &state.children {
-                    child.end(interrupted(grace));
+                    // Who has just gone needs no end.
+                    drop(child.end(interrupted(grace)));
                 }
             }
             Signal::Suspend => {
@@ -67,7 +68,7 @@ impl Router {
     pub(crate) fn register(&self, child: &Arc<Control>) {
         let mut state = self.lock();
         if state.interrupt.is_some() {
-            child.end(interrupted(GRACE));
+            drop(child.end(interrupted(GRACE)));
         }
         state.children.push(Arc::clone(child));
     }

@@ -30,9 +30,9 @@ impl Session {
     /// Begins a session, on the main thread and before any other thread exists.
     ///
     /// # Errors
-    /// The system refuses handlers for signals or the adoption of orphans.
+    /// The system refuses handlers for signals.
     pub fn begin(env: Environment) -> Result<Self, RunError> {
-        let family = Arc::new(Family::adopt().map_err(RunError::Family)?);
+        let family = Arc::new(Family::adopt());
         let router = Arc::new(Router::default());
         let receiver = Arc::clone(&router);
         let watch = Watch::start(move |signal| receiver.receive(signal));

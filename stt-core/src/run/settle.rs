@@ -21,7 +21,7 @@ pub(crate) fn settled(ended: &Ended) -> Settled {
     let settled = process::settle(ended.exit, ended.ended.clone());
     match (&settled, &ended.error) {
         (Settled::Final(_), Some(error)) => {
-            let reason = super::chain(error);
+            let reason = super::error::chain(error);
             Settled::Final(TestOutcome::Failed(match error {
                 DriveError::Output(_) | DriveError::Status(_) => Failure::Output { reason },
             }))

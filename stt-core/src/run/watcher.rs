@@ -20,6 +20,8 @@ use crate::process::Control;
 use crate::process::Family;
 use crate::run::event::Event;
 use crate::run::queue::Queue;
+use crate::units::Bytes;
+use crate::units::Threshold;
 
 /// The sampler's thread, as its owner sees it.
 #[derive(Debug)]
@@ -50,6 +52,15 @@ pub(crate) struct Watch {
     pub(crate) config: GuardConfig,
     /// How many cores can fill memory.
     pub(crate) cores: usize,
+}
+
+/// From which sum on the family is read exactly: shared pages count once there, which takes long and
+/// matters only where the sum would cost somebody's life.
+fn exact_from(config: &GuardConfig) -> Option<Bytes> {
+    match config.memory_threshold {
+        Threshold::Run(size) => Some(size),
+        Threshold::Machine(_) => None,
+    }
 }
 
 impl Watcher {
@@ -100,7 +111,8 @@ impl Watch {
 
     fn sample(&mut self, planned: Moment, read_family: bool) -> guard::Sample {
         let (family, slots) = (&self.family, &self.slots);
-        let mut read = || reading(family, slots);
+        let exact_from = exact_from(&self.config);
+        let mut read = || reading(family, slots, exact_from);
         let family: Option<&mut dyn FnMut() -> Option<guard::Family>> =
             if read_family { Some(&mut read) } else { None };
         self.sampler.sample(planned, family)
@@ -108,13 +120,20 @@ impl Watch {
 }
 
 /// What the families of the running tests use, in the guard's words.
-fn reading(family: &Family, slots: &[Arc<Control>]) -> Option<guard::Family> {
+fn reading(
+    family: &Family,
+    slots: &[Arc<Control>],
+    exact_from: Option<Bytes>,
+) -> Option<guard::Family> {
     let leaders: Vec<_> = slots
         .iter()
         .enumerate()
         .filter_map(|(slot, control)| Some((slot, control.leader()?)))
         .collect();
-    let usage = family.usage(&leaders, false)?;
+    let mut usage = family.usage(&leaders, false)?;
+    if exact_from.is_some_and(|line| usage.memory >= line) {
+        usage = family.usage(&leaders, true)?;
+    }
     Some(guard::Family {
         memory: usage.memory,
         processes: usage.processes,

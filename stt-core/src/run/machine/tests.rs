@@ -105,7 +105,7 @@ fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
 
 fn started(actions: &[Action]) -> Vec<(usize, usize)> {
     let starts = actions.iter().filter_map(|action| match action {
-        Action::Start { slot, test } => Some((*slot, *test)),
+        Action::Start { slot, test, .. } => Some((*slot, *test)),
         Action::End { .. }
         | Action::Pause { .. }
         | Action::SuspendSelf

@@ -1,0 +1,144 @@
+//! The end of a run: nothing alive, everything written, one summary.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::checkpoint::Large;
+use crate::checkpoint::Record;
+use crate::checkpoint::StopNote;
+use crate::checkpoint::Writer;
+use crate::id::RunId;
+use crate::id::TestId;
+use crate::outcome::TestOutcome;
+use crate::report;
+use crate::report::LeakedProcess;
+use crate::report::StopReport;
+use crate::report::Summary;
+use crate::report::Warning;
+use crate::run::Session;
+use crate::run::Sink;
+use crate::run::error::chain;
+use crate::run::execute::Job;
+use crate::run::execute::Stage;
+use crate::run::machine::Stopped;
+use crate::run::suite::Suite;
+use crate::run::tmpdir::OwnDir;
+
+/// How long the last processes have to die.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What of a job its summary needs.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    run: RunId,
+    total: usize,
+    kept: usize,
+    failed: Vec<(TestId, TestOutcome)>,
+    checkpoint: Option<Utf8PathBuf>,
+}
+
+impl Outline {
+    /// The outline of a job that is about to begin.
+    pub(crate) fn of(job: &Job, writer: Option<&Writer>) -> Self {
+        let failed = job.plan.kept.iter().filter(|result| result.outcome.is_failed());
+        Self {
+            run: job.run.clone(),
+            total: job.suite.len(),
+            kept: job.plan.kept.len(),
+            failed: failed.map(|result| (result.test.clone(), result.outcome.clone())).collect(),
+            checkpoint: writer.map(|writer| writer.path().to_owned()),
+        }
+    }
+}
+
+impl Session {
+    /// Ends what is left, writes what is left, tells what is left.
+    pub(crate) fn wind_up(
+        &self,
+        stage: Stage,
+        outline: Outline,
+        tmpdir: Option<OwnDir>,
+        sink: &Sink,
+    ) -> Summary {
+        let Stage { queue, writer, watcher, performer, machine, began } = stage;
+        for slot in performer.slots {
+            slot.close();
+        }
+        let swept = self.family.sweep(&self.clock, self.clock.now().saturating_add(SWEEP));
+        let gone = self.clock.now();
+        if let Some(watcher) = watcher {
+            watcher.finish();
+        }
+        let outcome = machine.outcome();
+        if let Some(recorder) = performer.recorder {
+            if let Some(stopped) = machine.stopped() {
+                recorder.record(Record::Stopped(stop_note(stopped, &performer.suite)));
+            }
+            recorder.record(Record::Finished { outcome });
+            recorder.finish();
+        }
+        drop(writer);
+        if !swept.left.is_empty() {
+            sink(report::Event::Warning(survivors(&swept.left)));
+        }
+        if let Some(Err(error)) = tmpdir.map(OwnDir::remove) {
+            let message = format!("the run's temporary directory is left: {}", chain(&error));
+            sink(report::Event::Warning(Warning { message, hint: None }));
+        }
+        for warning in queue.warnings() {
+            sink(report::Event::Warning(warning));
+        }
+        let mut failed = outline.failed;
+        failed.extend(performer.failed);
+        failed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let counts = machine.counts();
+        let summary = Summary {
+            run: outline.run,
+            outcome,
+            counts,
+            total: outline.total,
+            kept: outline.kept,
+            outstanding: outline.total.saturating_sub(counts.finished()),
+            elapsed: self.clock.now().saturating_sub(began),
+            failed,
+            checkpoint: outline.checkpoint,
+            stop: machine.stopped().map(|stopped| StopReport {
+                reason: stopped.reason.clone(),
+                largest: named(stopped, &performer.suite),
+                ended: stopped.ended.iter().map(|&test| performer.suite.id(test)).collect(),
+                took: gone.saturating_sub(stopped.at),
+            }),
+            swept: swept.ended.into_iter().map(leaked).collect(),
+            cancelled: machine.was_cancelled(),
+        };
+        sink(report::Event::RunFinished(Box::new(summary.clone())));
+        summary
+    }
+}
+
+fn named(stopped: &Stopped, suite: &Suite) -> Vec<(TestId, crate::units::Bytes)> {
+    stopped.largest.iter().map(|&(test, memory)| (suite.id(test), memory)).collect()
+}
+
+fn stop_note(stopped: &Stopped, suite: &Suite) -> StopNote {
+    let largest = named(stopped, suite).into_iter();
+    StopNote {
+        reason: stopped.reason.clone(),
+        largest: largest.map(|(test, memory)| Large { test, memory }).collect(),
+    }
+}
+
+fn leaked(survivor: crate::process::Survivor) -> LeakedProcess {
+    LeakedProcess { pid: survivor.pid, command: survivor.command }
+}
+
+/// Processes that could not be ended are the one thing that must not be silent.
+fn survivors(left: &[crate::process::Survivor]) -> Warning {
+    let names: Vec<String> =
+        left.iter().map(|survivor| format!("{} ({})", survivor.pid, survivor.command)).collect();
+    Warning {
+        message: format!("processes of the tests are still alive: {}", names.join(", ")),
+        hint: Some("they may not be signalled, or did not die in 10 s: end them by hand".to_owned()),
+    }
+}
