@@ -57,7 +57,7 @@ enum Phase {
     /// A child will be started.
     Reserved,
     /// A child is being started by this thread.
-    Starting { thread: Option<i32> },
+    Starting { thread: i32 },
     /// The child that leads this group runs, or has exited and is not reaped yet.
     Running { leader: i32 },
 }
@@ -128,9 +128,7 @@ impl Control {
         match state.phase {
             Phase::Idle | Phase::Reserved => Ok(false),
             Phase::Starting { thread } => {
-                if let Some(thread) = thread {
-                    family::free_started_by(thread);
-                }
+                family::free_started_by(thread);
                 Ok(false)
             }
             Phase::Running { leader } => kernel::signal_group(leader, signal),

@@ -140,8 +140,7 @@ impl Life {
         self.ordered = true;
         let kill_at = now.saturating_add(grace);
         match self.state {
-            State::Running if grace.is_zero() => self.kill(),
-            State::Terminating { .. } if grace.is_zero() => self.kill(),
+            State::Running | State::Terminating { .. } if grace.is_zero() => self.kill(),
             State::Running => {
                 self.state = State::Terminating { kill_at };
                 Step::Remember

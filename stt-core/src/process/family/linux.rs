@@ -96,7 +96,7 @@ impl Family {
     /// Notes who is below a leader that still runs.
     pub(in crate::process) fn remember(&self, leader: i32, remembered: &mut Vec<Identity>) {
         let tree = Tree::below(&mut self.lock(), &[leader]);
-        remembered.extend(tree.members.iter().map(|member| member.identity));
+        remembered.extend(tree.identities());
         remembered.sort_unstable_by_key(|identity| (identity.pid, identity.start));
         remembered.dedup();
     }
@@ -107,27 +107,7 @@ impl Family {
         if orphans.is_empty() {
             return orphans;
         }
-        self.sort_out(&mut self.lock(), orphans, kin)
-    }
-
-    fn sort_out(&self, proc: &mut Proc, orphans: Vec<i32>, kin: &Kin<'_>) -> Vec<i32> {
-        let leader_start = proc.stat(kin.leader).map(|stat| stat.start);
-        let mut own = orphans;
-        own.retain(|&orphan| {
-            // Where tests run on the main thread, as with one test thread of libtest, it starts leaders.
-            if orphan == kin.leader {
-                return false;
-            }
-            let Some(stat) = proc.stat(orphan) else {
-                return false;
-            };
-            if stat.is_dead() {
-                drop(kernel::reap(orphan, false));
-                return false;
-            }
-            belongs(proc, &stat, kin, leader_start)
-        });
-        own
+        sort_out(&mut self.lock(), orphans, kin)
     }
 
     /// Ends what is left of a test's family: its group, and the orphans that belong to it with all
@@ -139,29 +119,16 @@ impl Family {
         deadline: Moment,
     ) -> Vec<Survivor> {
         let mut found = Found::default();
-        let mut empty_looks = 0;
-        loop {
-            let mut proc = self.lock();
-            let roots = self.sort_out(&mut proc, self.orphans(), kin);
-            let tree = Tree::freeze(&mut proc, &roots);
-            found.note(&mut proc, &tree, Some(kin.leader));
-            kin.remembered
-                .extend(tree.members.iter().map(|member| member.identity));
+        self.until_empty(clock, deadline, |proc| {
+            let roots = sort_out(proc, self.orphans(), kin);
+            let tree = Tree::freeze(proc, &roots);
+            found.note(proc, &tree, Some(kin.leader));
+            kin.remembered.extend(tree.identities());
             // The leader is a zombie until we reap it, so its group's number is still its own.
             drop(kernel::signal_group(kin.leader, Signal::SIGKILL));
-            tree.kill(&mut proc);
-            drop(proc);
-            if tree.members.is_empty() {
-                empty_looks += 1;
-            } else {
-                empty_looks = 0;
-            }
-            let now = clock.now();
-            if empty_looks == 2 || now >= deadline {
-                return found.survivors;
-            }
-            tree.wait(deadline - now);
-        }
+            tree
+        });
+        found.survivors
     }
 
     /// Ends every process below us, whatever its session, its group or its environment, and reaps what
@@ -171,25 +138,41 @@ impl Family {
     /// signal is refused is a failure, not a success.
     pub fn sweep(&self, clock: &Clock, deadline: Moment) -> Swept {
         let mut found = Found::default();
+        let last = self.until_empty(clock, deadline, |proc| {
+            self.reap_dead(proc);
+            let roots = all_children(proc);
+            let tree = Tree::freeze(proc, &roots);
+            found.note(proc, &tree, None);
+            tree
+        });
+        found.swept(&last)
+    }
+
+    /// Looks, and kills whom the look finds, until two looks in a row find nobody: one alone may miss
+    /// who is just being born. Returns what the last look found.
+    fn until_empty(
+        &self,
+        clock: &Clock,
+        deadline: Moment,
+        mut look: impl FnMut(&mut Proc) -> Tree,
+    ) -> Tree {
         let mut empty_looks = 0;
         loop {
             let mut proc = self.lock();
-            self.reap_dead(&mut proc);
-            let roots = all_children(&mut proc);
-            let tree = Tree::freeze(&mut proc, &roots);
-            found.note(&mut proc, &tree, None);
+            let tree = look(&mut proc);
             tree.kill(&mut proc);
+            // Others may look while these die.
             drop(proc);
             if tree.members.is_empty() {
                 empty_looks += 1;
             } else {
                 empty_looks = 0;
             }
-            let now = clock.now();
-            if empty_looks == 2 || now >= deadline {
-                return found.swept(&tree);
+            let left = deadline.saturating_sub(clock.now());
+            if empty_looks == 2 || left.is_zero() {
+                return tree;
             }
-            tree.wait(deadline - now);
+            tree.wait(left);
         }
     }
 
@@ -223,6 +206,27 @@ fn all_children(proc: &mut Proc) -> Vec<i32> {
         proc.children_of_thread(own_pid(), thread, &mut children);
     }
     children
+}
+
+/// Keeps those orphans that belong to a test and live, and reaps the dead.
+fn sort_out(proc: &mut Proc, orphans: Vec<i32>, kin: &Kin<'_>) -> Vec<i32> {
+    let leader_start = proc.stat(kin.leader).map(|stat| stat.start);
+    let mut own = orphans;
+    own.retain(|&orphan| {
+        // Where tests run on the main thread, as with one test thread of libtest, it starts leaders.
+        if orphan == kin.leader {
+            return false;
+        }
+        let Some(stat) = proc.stat(orphan) else {
+            return false;
+        };
+        if stat.is_dead() {
+            drop(kernel::reap(orphan, false));
+            return false;
+        }
+        belongs(proc, &stat, kin, leader_start)
+    });
+    own
 }
 
 fn belongs(proc: &mut Proc, stat: &Stat, kin: &Kin<'_>, leader_start: Option<u64>) -> bool {

@@ -65,7 +65,7 @@ fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
 
 /// Appends the process ids of a `children` file.
 pub(super) fn parse_children(text: &[u8], found: &mut Vec<i32>) {
-    let words = text.split(|byte| byte.is_ascii_whitespace());
+    let words = text.split(u8::is_ascii_whitespace);
     found.extend(words.filter_map(number::<i32>).filter(|&pid| pid > 1));
 }
 

@@ -10,7 +10,6 @@ use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
@@ -102,6 +101,11 @@ impl Tree {
         grew
     }
 
+    /// Who they are.
+    pub(super) fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.members.iter().map(|member| member.identity)
+    }
+
     /// Kills everybody.
     pub(super) fn kill(&self, proc: &mut Proc) {
         for member in &self.members {
@@ -148,15 +152,16 @@ fn is_alive(proc: &mut Proc, identity: Identity) -> bool {
 
 /// Signals a process if it is still the one that was seen. That it is gone is no error.
 fn signal(proc: &mut Proc, identity: Identity, signal: Signal) -> io::Result<()> {
-    match kernel::pidfd_open(identity.pid) {
-        // The descriptor is the process it was opened for, so the check comes after the opening.
-        Ok(process) if is_alive(proc, identity) => kernel::pidfd_signal(&process, signal),
-        Ok(_) => Ok(()),
-        Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Ok(()),
+    let process = kernel::pidfd_open(identity.pid);
+    // A descriptor is the process for which it was opened, so the check comes after the opening.
+    if !is_alive(proc, identity) {
+        return Ok(());
+    }
+    match process {
+        Ok(process) => kernel::pidfd_signal(&process, signal),
         // Kernels before 5.3 have no such descriptors, and we may have none left.
-        Err(_) if is_alive(proc, identity) => {
+        Err(_) => {
             nix::sys::signal::kill(Pid::from_raw(identity.pid), signal).map_err(io::Error::from)
         }
-        Err(_) => Ok(()),
     }
 }

@@ -23,9 +23,7 @@ use crate::process::spawn;
 
 const SLEEP: &str = "sleep 1000.$TAG";
 
-fn unfinished() -> Option<EndReason> {
-    Some(EndReason::Unfinished(Unfinished::Stopped))
-}
+const UNFINISHED: Option<EndReason> = Some(EndReason::Unfinished(Unfinished::Stopped));
 
 #[test]
 fn term_comes_first() {
@@ -33,7 +31,7 @@ fn term_comes_first() {
     let script = format!("trap 'echo caught; exit 5' TERM; echo ready; {SLEEP} & wait");
     let (ended, printed) = slot.run_and_end(&script, &[stopped(20_000)]);
     assert_eq!(printed.stdout, b"ready\ncaught\n");
-    assert_eq!((ended.exit, ended.ended), (Exit::Code(5), unfinished()));
+    assert_eq!((ended.exit, ended.ended), (Exit::Code(5), UNFINISHED));
     assert_eq!(ended.left, Left::default());
 }
 
@@ -42,7 +40,7 @@ fn who_ignores_term_is_killed_after_the_grace() {
     let slot = Slot::new();
     let script = format!("trap '' TERM; echo ready; {SLEEP}; {SLEEP}");
     let (ended, _) = slot.run_and_end(&script, &[stopped(150)]);
-    assert_eq!((ended.exit, &ended.ended), (Exit::Signal(9), &unfinished()));
+    assert_eq!((ended.exit, &ended.ended), (Exit::Signal(9), &UNFINISHED));
     assert!(ended.duration >= Duration::from_millis(150), "{ended:?}");
     assert!(ended.duration < PATIENCE, "{ended:?}");
 }
@@ -65,14 +63,7 @@ fn a_second_order_only_hurries_and_the_first_reason_stays() {
         grace: PATIENCE * 10,
     };
     let script = format!("trap '' TERM; echo ready; {SLEEP}");
-    let (ended, _) = slot.run_and_end(
-        &script,
-        &[
-            first,
-            stopped(PATIENCE.as_millis() as u64 * 20),
-            stopped(50),
-        ],
-    );
+    let (ended, _) = slot.run_and_end(&script, &[first, stopped(600_000), stopped(50)]);
     assert_eq!(
         (ended.exit, &ended.ended),
         (Exit::Signal(9), &Some(timeout))
@@ -101,7 +92,7 @@ fn a_stopped_child_is_ended_too() {
         &FAMILY,
         &CLOCK,
     );
-    assert_eq!((ended.exit, ended.ended), (Exit::Signal(15), unfinished()));
+    assert_eq!((ended.exit, ended.ended), (Exit::Signal(15), UNFINISHED));
 }
 
 #[test]
@@ -124,7 +115,7 @@ fn an_order_before_the_start_reaches_the_child() {
     slot.control.reserve();
     assert!(slot.control.end(stopped(0)).unwrap());
     let (ended, _) = slot.run(SLEEP);
-    assert_eq!((ended.exit, ended.ended), (Exit::Signal(9), unfinished()));
+    assert_eq!((ended.exit, ended.ended), (Exit::Signal(9), UNFINISHED));
     // What was taken back reaches nobody.
     slot.control.reserve();
     assert!(slot.control.end(stopped(0)).unwrap());
@@ -150,11 +141,7 @@ fn an_order_after_the_exit_is_no_part_of_the_result() {
     let script = format!("{SLEEP} & exit 0");
     let child = spawn(&slot.script(&script), Stdio::Capture, &slot.control, &CLOCK).unwrap();
     until("it has exited", || kernel::has_exited(child.pid()));
-    assert!(
-        slot.control
-            .end(stopped(PATIENCE.as_millis() as u64))
-            .unwrap()
-    );
+    assert!(slot.control.end(stopped(30_000)).unwrap());
     let mut printed = Printed::default();
     let ended = drive(
         child,
