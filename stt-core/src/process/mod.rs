@@ -1,1 +1,42 @@
 //! Children: started, watched, ended with their whole family.
+//!
+//! A slot thread takes a test, starts it with [`spawn`], sees it through with [`drive`], and reports.
+//! Other threads reach the running child through the slot's [`Control`]. The main thread, which starts
+//! nothing while tests run, inherits every orphan: [`Family`] knows whose they are.
+
+mod control;
+mod drive;
+mod exit;
+mod family;
+mod kernel;
+mod life;
+mod output;
+mod spawn;
+#[cfg(test)]
+mod tests;
+
+pub use control::Control;
+pub use control::EndOrder;
+pub use drive::DriveError;
+pub use drive::Ended;
+pub use drive::Left;
+pub use drive::Terms;
+pub use drive::drive;
+pub use exit::Settled;
+pub use exit::settle;
+pub use family::Family;
+pub use family::FamilyError;
+pub use family::Marker;
+pub use family::SlotUsage;
+pub use family::Survivor;
+pub use family::Swept;
+pub use family::Usage;
+pub use output::Capture;
+pub use output::Kept;
+pub use output::Limits;
+pub use output::Output;
+pub use output::OutputSink;
+pub use spawn::Child;
+pub use spawn::SpawnError;
+pub use spawn::Stdio;
+pub use spawn::spawn;

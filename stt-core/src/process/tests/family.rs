@@ -1,0 +1,302 @@
+//! What a child leaves behind, and what is found of it.
+
+use std::time::Duration;
+
+use super::helper::CLOCK;
+use super::helper::FAMILY;
+use super::helper::PATIENCE;
+use super::helper::Printed;
+use super::helper::Slot;
+use super::helper::in_own_process;
+use super::helper::stopped;
+use super::helper::until;
+use crate::outcome::Exit;
+use crate::process::Left;
+use crate::process::OutputSink;
+use crate::process::Stdio;
+use crate::process::drive;
+use crate::process::spawn;
+use crate::units::Bytes;
+
+const QUIET: &str = "</dev/null >/dev/null 2>&1";
+
+/// A daemon that forks twice, leaves the session and clears its environment; its leader exits once it
+/// has done so.
+const DAEMON: &str = "(setsid env -i /bin/sh -c 'echo >daemon.tmp; mv daemon.tmp daemon; \
+    exec sleep 1000.'$TAG </dev/null >/dev/null 2>&1 &); until [ -e daemon ]; do :; done";
+
+#[test]
+fn whoever_keeps_the_output_open_is_waited_for_named_and_ended() {
+    let slot = Slot::new();
+    let before = CLOCK.now();
+    let (ended, _) = slot.run("sleep 1000.$TAG & exit 0");
+    let took = CLOCK.now().saturating_sub(before);
+    assert_eq!(ended.exit, Exit::Code(0));
+    assert!(ended.left.output_open);
+    assert_eq!(ended.left.processes.len(), 1, "{ended:?}");
+    let command = &ended.left.processes[0].command;
+    assert_eq!(*command, format!("sleep 1000.{}", slot.tag));
+    assert!(
+        took >= slot.terms.leak_timeout && took < PATIENCE,
+        "{took:?}"
+    );
+    assert!(ended.duration < took, "the time until the exit counts");
+}
+
+#[test]
+fn output_that_keeps_coming_moves_no_deadline() {
+    let slot = Slot::new();
+    let before = CLOCK.now();
+    let (ended, printed) = slot.run("(while :; do echo $TAG; done) & exit 0");
+    let took = CLOCK.now().saturating_sub(before);
+    assert!(
+        ended.left.output_open && !ended.left.processes.is_empty(),
+        "{:?}",
+        ended.left
+    );
+    assert!(!printed.stdout.is_empty());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_helper_that_leaves_in_time_is_no_leak() {
+    let slot = Slot::new();
+    let (ended, _) = slot.run(&format!("(sleep 0.05) {QUIET} & exit 0"));
+    assert_eq!(ended.left, Left::default());
+    let (ended, printed) = slot.run("(sleep 0.05; echo late) & exit 0");
+    assert_eq!(ended.left, Left::default());
+    assert_eq!(printed.stdout, b"late\n");
+}
+
+#[test]
+fn silent_children_in_and_out_of_the_group_are_found() {
+    let slot = Slot::new();
+    let script = format!("sleep 1000.$TAG {QUIET} & setsid sleep 2000.$TAG {QUIET} & exit 0");
+    let (ended, _) = slot.run(&script);
+    assert!(!ended.left.output_open);
+    let mut commands: Vec<_> = ended
+        .left
+        .processes
+        .iter()
+        .map(|left| left.command.clone())
+        .collect();
+    commands.sort();
+    let expected = ["1000", "2000"].map(|time| format!("sleep {time}.{}", slot.tag));
+    assert_eq!(commands, expected);
+}
+
+#[test]
+fn who_left_the_group_is_found_after_an_order_and_its_whole_tree_with_it() {
+    let slot = Slot::new();
+    // The environment is cleared: it is known because it was seen below the leader.
+    let script = "setsid env -i /bin/sh -c 'sleep 1000.'$TAG' & echo ready; sleep 2000.'$TAG; true";
+    let (ended, _) = slot.run_and_end(script, &[stopped(20_000)]);
+    assert_eq!(ended.exit, Exit::Signal(15));
+    assert!(ended.left.processes.len() >= 3, "{:?}", ended.left);
+    assert!(ended.left.processes.iter().all(|left| !left.in_group));
+}
+
+#[test]
+fn a_strangers_orphan_is_left_alone() {
+    let (slot, other) = (Slot::new(), Slot::new());
+    // The other slot's test still runs, and has a daemon.
+    let script = format!("{DAEMON}; echo ready; sleep 1000.$TAG");
+    let running = spawn(
+        &other.script(&script),
+        Stdio::Capture,
+        &other.control,
+        &CLOCK,
+    )
+    .unwrap();
+    until("the daemon runs", || other.is_there("daemon"));
+    for _ in 0..10 {
+        let (ended, _) = slot.run("exit 0");
+        assert_eq!(ended.left, Left::default());
+    }
+    let (ended, _) = slot.run(&format!("setsid sleep 1000.$TAG {QUIET} & exit 0"));
+    assert_eq!(ended.left.processes.len(), 1);
+    let daemon = other.alive();
+    assert_eq!(
+        daemon.len(),
+        3,
+        "shell, its sleep, and the daemon: {daemon:?}"
+    );
+    assert!(other.control.end(stopped(0)).unwrap());
+    drive(
+        running,
+        &other.control,
+        &mut Printed::default(),
+        &other.terms,
+        &FAMILY,
+        &CLOCK,
+    );
+    // Its environment is cleared and it was not seen below the leader: the end of the run finds it.
+    for pid in other.alive() {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
+    }
+}
+
+#[test]
+fn orphans_come_to_the_main_thread_and_the_list_can_be_read_again() {
+    let slot = Slot::new();
+    let mut printed = Printed::default();
+    let command = slot.script(&format!("setsid sleep 1000.$TAG {QUIET} & echo $!; exit 0"));
+    let child = spawn(&command, Stdio::Capture, &slot.control, &CLOCK).unwrap();
+    // This is not the main thread, so the leader is not in the list, and its orphan is.
+    let main = nix::unistd::getpid() == nix::unistd::gettid();
+    until("it is ours", || {
+        let orphans = FAMILY.orphans();
+        assert!(main || !orphans.contains(&child.pid()));
+        orphans.iter().any(|orphan| slot.alive().contains(orphan))
+    });
+    let ended = drive(
+        child,
+        &slot.control,
+        &mut printed,
+        &slot.terms,
+        &FAMILY,
+        &CLOCK,
+    );
+    let pid: i32 = String::from_utf8(printed.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert_eq!(ended.left.processes.len(), 1);
+    assert!(!FAMILY.orphans().contains(&pid), "it is reaped");
+}
+
+#[test]
+fn a_daemon_without_any_mark_is_found_when_nothing_else_ran() {
+    if !in_own_process("family::a_daemon_without_any_mark_is_found_when_nothing_else_ran") {
+        return;
+    }
+    let mut slot = Slot::new();
+    slot.terms.exclusive = true;
+    let (ended, _) = slot.run(DAEMON);
+    assert_eq!(ended.exit, Exit::Code(0));
+    assert_eq!(ended.left.processes.len(), 1, "{:?}", ended.left);
+}
+
+#[test]
+fn a_sweep_finds_a_daemon_without_any_mark_and_spares_a_decoy() {
+    let decoy_slot = Slot::new();
+    let decoy = decoy_slot.script("exec sleep 1000.$TAG");
+    let decoy = spawn(&decoy, Stdio::Capture, &decoy_slot.control, &CLOCK).unwrap();
+    if in_own_process("family::a_sweep_finds_a_daemon_without_any_mark_and_spares_a_decoy") {
+        // Here the decoy is a child of ours like any other, of which no thread says that it is a test.
+        let slot = Slot::new();
+        let (ended, _) = slot.run(DAEMON);
+        assert_eq!(ended.left, Left::default());
+        let swept = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
+        assert_eq!(swept.left, []);
+        assert_eq!(swept.ended.len(), 2, "{swept:?}");
+        until("all are dead", || slot.alive().is_empty());
+    } else {
+        assert_eq!(decoy_slot.alive(), [decoy.pid()]);
+    }
+    decoy_slot.control.end(stopped(0)).unwrap();
+    let (control, terms) = (&decoy_slot.control, &decoy_slot.terms);
+    drive(
+        decoy,
+        control,
+        &mut Printed::default(),
+        terms,
+        &FAMILY,
+        &CLOCK,
+    );
+}
+
+/// Each process starts two, ignores TERM, stops itself, and has a session of its own.
+#[test]
+fn a_sweep_ends_a_fork_bomb_the_stopped_and_the_stubborn() {
+    if !in_own_process("family::a_sweep_ends_a_fork_bomb_the_stopped_and_the_stubborn") {
+        return;
+    }
+    let slot = Slot::new();
+    let script = "echo 'trap \"\" TERM; [ $1 -gt 6 ] || { setsid sh bomb $(($1+1)) & \
+        setsid sh bomb $(($1+1)) & }; kill -STOP $$; wait' >bomb; sh bomb 0 & wait";
+    let command = slot.script(script);
+    let child = spawn(&command, Stdio::Inherit, &slot.control, &CLOCK).unwrap();
+    until("it has grown", || slot.alive().len() > 200);
+    let before = CLOCK.now();
+    let swept = FAMILY.sweep(&CLOCK, before + PATIENCE);
+    let took = CLOCK.now().saturating_sub(before);
+    assert_eq!(swept.left, []);
+    assert!(swept.ended.len() >= 200, "{}", swept.ended.len());
+    until("all are dead", || slot.alive().is_empty());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let ended = drive(
+        child,
+        &slot.control,
+        &mut Printed::default(),
+        &slot.terms,
+        &FAMILY,
+        &CLOCK,
+    );
+    assert_eq!(
+        ended.exit,
+        Exit::Signal(9),
+        "its slot reaps it, not the sweep"
+    );
+    let again = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
+    assert_eq!(again, crate::process::Swept::default());
+    assert_eq!(FAMILY.orphans(), Vec::<i32>::new(), "zombies are reaped");
+}
+
+#[test]
+fn dead_orphans_are_reaped_although_nobody_leaks() {
+    if !in_own_process("family::dead_orphans_are_reaped_although_nobody_leaks") {
+        return;
+    }
+    let slot = Slot::new();
+    for _ in 0..20 {
+        // The grandchild dies as the leader's orphan.
+        let (ended, _) = slot.run(&format!("(setsid sleep 0.01 {QUIET} &) ; exit 0"));
+        assert_eq!(ended.left, Left::default());
+    }
+    slot.run("exit 0");
+    assert_eq!(FAMILY.orphans(), Vec::<i32>::new());
+}
+
+/// Prints a line, then waits to be measured.
+struct Measured<'a>(&'a mut dyn FnMut());
+
+impl OutputSink for Measured<'_> {
+    fn stdout(&mut self, _bytes: &[u8]) {
+        (self.0)();
+    }
+
+    fn stderr(&mut self, _bytes: &[u8]) {}
+}
+
+#[test]
+fn usage_is_summed_up_by_slot() {
+    let slot = Slot::new();
+    let script = "x=$(head -c 33554432 /dev/zero | tr '\\0' x); sleep 1000.$TAG & echo ready; wait";
+    let mut usage = None;
+    let mut measure = || {
+        let leader = slot.control.leader().unwrap();
+        let slots = [(7, leader), (3, i32::MAX)];
+        usage = Some([false, true].map(|exact| FAMILY.usage(&slots, exact).unwrap()));
+        slot.control.end(stopped(0)).unwrap();
+    };
+    slot.drive(&slot.script(script), &mut Measured(&mut measure));
+    let [plain, exact] = usage.unwrap();
+    for usage in [&plain, &exact] {
+        assert_eq!(usage.slots.len(), 2);
+        assert_eq!((usage.slots[0].slot, usage.slots[1].slot), (7, 3));
+        assert!(usage.slots[0].memory >= Bytes::mib(32), "{usage:?}");
+        assert!(usage.slots[0].memory <= usage.memory, "{usage:?}");
+        assert_eq!(usage.slots[1].memory, Bytes(0), "nobody is there");
+        assert!(
+            usage.processes >= 2 && usage.threads >= usage.processes,
+            "{usage:?}"
+        );
+        assert!(usage.cpu > Duration::ZERO, "{usage:?}");
+    }
+    assert!(
+        exact.slots[0].memory <= plain.slots[0].memory,
+        "{plain:?} {exact:?}"
+    );
+}
