@@ -30,6 +30,8 @@ struct Canvas {
     drawn: String,
     size: TerminalSize,
     display: Display,
+    /// A line has been drawn, and the next one stands below it.
+    after_line: bool,
 }
 
 impl Bar {
@@ -39,6 +41,7 @@ impl Bar {
             drawn: String::new(),
             size,
             display: Display::default(),
+            after_line: false,
         }));
         let target = ProgressDrawTarget::term_like(Box::new(Terminal(Arc::clone(&canvas))));
         let drawing = ProgressBar::with_draw_target(Some(0), target).with_style(style(0, &canvas));
@@ -166,8 +169,20 @@ impl TermLike for Terminal {
         Ok(())
     }
 
+    /// Draws one line of the display, or the space that fills it.
+    ///
+    /// indicatif fills each line up to the edge of the terminal, so that the next one wraps below it.
+    /// A terminal that is made wider then joins such lines, and the next drawing, which counts them,
+    /// would erase results above. So the space is left out, and lines are ended like any other.
     fn write_str(&self, s: &str) -> io::Result<()> {
-        self.push(s);
+        if s.bytes().all(|byte| byte == b' ') {
+            return Ok(());
+        }
+        let mut canvas = lock(&self.0);
+        if std::mem::replace(&mut canvas.after_line, true) {
+            canvas.drawn.push('\n');
+        }
+        canvas.drawn.push_str(s);
         Ok(())
     }
 
@@ -177,6 +192,7 @@ impl TermLike for Terminal {
     }
 
     fn flush(&self) -> io::Result<()> {
+        lock(&self.0).after_line = false;
         Ok(())
     }
 }
@@ -224,6 +240,28 @@ mod tests {
         screen.feed(&bar.clear());
         screen.feed("end\n");
         assert_eq!(screen.lines(), ["one", "two", "three", "end"]);
+    }
+
+    #[test]
+    fn a_terminal_that_changes_its_width_loses_no_result() {
+        for width in [10, 19, 21, 40, 100] {
+            let mut screen = Emulator::new(20, 8);
+            let mut bar = Bar::new(SIZE);
+            let shown = || display(5, " 1/2\nrunning a\nrunning b\nrunning c");
+            screen.feed(&bar.draw("one\ntwo\n", shown(), SIZE, (1, 2)));
+            screen.resize(width);
+            let size = TerminalSize {
+                columns: u16::try_from(width).unwrap(),
+                rows: 8,
+            };
+            screen.feed(&bar.draw("three\n", display(0, "x"), size, (1, 2)));
+            let lines = screen.lines();
+            assert_eq!(lines[..2], ["one", "two"], "{width} columns: {lines:?}");
+            assert!(
+                lines.ends_with(&["three".to_owned(), "Run x".to_owned()]),
+                "{lines:?}"
+            );
+        }
     }
 
     #[test]

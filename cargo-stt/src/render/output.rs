@@ -27,7 +27,7 @@ pub(super) fn push_output(page: &mut String, theme: Theme, output: &Captured) {
             continue;
         }
         let heading = Painted(theme.strong(), format_args!("{name} ───"));
-        let _ = write!(page, "  {heading}\n\n");
+        let _ = writeln!(page, "  {heading}");
         push_stream(page, theme, stream);
         page.push('\n');
     }
@@ -211,7 +211,7 @@ mod tests {
         push_output(&mut page, Theme::new(false), &output);
         assert_eq!(
             page,
-            "  stdout ───\n\n\n    running 1 test\n\n  stderr ───\n\n    thread panicked\n    no newline\n\n"
+            "  stdout ───\n\n    running 1 test\n\n  stderr ───\n    thread panicked\n    no newline\n\n"
         );
         page.clear();
         push_output(&mut page, Theme::new(false), &Captured::default());

@@ -5,6 +5,8 @@ pub(super) struct Emulator {
     columns: usize,
     rows: usize,
     lines: Vec<Vec<char>>,
+    /// Which lines go on in the next one because they were too long.
+    wrapped: Vec<bool>,
     row: usize,
     column: usize,
 }
@@ -15,6 +17,7 @@ impl Emulator {
             columns,
             rows,
             lines: vec![Vec::new()],
+            wrapped: vec![false],
             row: 0,
             column: 0,
         }
@@ -61,6 +64,20 @@ impl Emulator {
         }
     }
 
+    /// Changes the width, and wraps anew what had been wrapped, as most terminals do. The cursor has
+    /// to be in the last line.
+    pub(super) fn resize(&mut self, columns: usize) {
+        assert_eq!(self.row + 1, self.lines.len());
+        let mut anew = Self::new(columns, self.rows);
+        for (index, (line, wrapped)) in self.lines.iter().zip(&self.wrapped).enumerate() {
+            line.iter().for_each(|c| anew.put(*c));
+            if !wrapped && index < self.row {
+                anew.next_line();
+            }
+        }
+        *self = anew;
+    }
+
     fn command(&mut self, command: char, parameters: &str) {
         match command {
             'm' => {}
@@ -76,6 +93,7 @@ impl Emulator {
             'K' => {
                 assert_eq!(parameters, "2");
                 self.lines[self.row].clear();
+                self.wrapped[self.row] = false;
             }
             other => panic!("unexpected command {other:?}"),
         }
@@ -86,12 +104,14 @@ impl Emulator {
         self.column = 0;
         if self.row == self.lines.len() {
             self.lines.push(Vec::new());
+            self.wrapped.push(false);
         }
     }
 
     fn put(&mut self, c: char) {
         let width = unicode_width::UnicodeWidthChar::width(c).expect("only text is shown");
         if self.column + width > self.columns {
+            self.wrapped[self.row] = true;
             self.next_line();
         }
         let line = &mut self.lines[self.row];

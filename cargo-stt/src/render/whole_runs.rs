@@ -134,11 +134,9 @@ fn a_run_with_failures() {
         FAIL [   0.003s] (2/6) app bad (peak memory 5 MiB)
   stdout ───
 
-
     running 1 test
 
   stderr ───
-
     panicked
 
  TERMINATING [> 60.000s]       app hang
