@@ -1,7 +1,5 @@
 //! The command `cargo stt`.
 
-#![expect(dead_code, reason = "until the commands `run` and `list` are joined")]
-
 mod cli;
 mod commands;
 mod env;
@@ -9,6 +7,7 @@ mod error;
 mod exit_code;
 mod libtest;
 mod printer;
+mod render;
 mod settings;
 
 use exit_code::Exit;

@@ -42,8 +42,16 @@ mod tests {
     #[test]
     fn a_test_is_called_by_its_exact_name() {
         let cases = [
-            (Protocol::Libtest, false, "/t/debug/deps/it-1 --exact 'a b' --nocapture"),
-            (Protocol::Libtest, true, "/t/debug/deps/it-1 --exact 'a b' --nocapture --ignored"),
+            (
+                Protocol::Libtest,
+                false,
+                "/t/debug/deps/it-1 --exact 'a b' --nocapture",
+            ),
+            (
+                Protocol::Libtest,
+                true,
+                "/t/debug/deps/it-1 --exact 'a b' --nocapture --ignored",
+            ),
             (Protocol::Opaque, false, "/t/debug/deps/it-1"),
         ];
         for (protocol, ignored, shown) in cases {

@@ -57,13 +57,19 @@ impl Alarm {
     /// # Errors
     /// The system refuses a thread.
     pub(crate) fn start(clock: Clock) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { clock, state: Mutex::default(), changed: Condvar::default() });
+        let shared = Arc::new(Shared {
+            clock,
+            state: Mutex::default(),
+            changed: Condvar::default(),
+        });
         let watching = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("stt-alarm".to_owned())
             .spawn(move || watching.watch())?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Ends the child of `control`, without a grace, once so much time has passed.
@@ -72,10 +78,18 @@ impl Alarm {
         state.next += 1;
         let key = state.next;
         let due = self.shared.clock.now().saturating_add(after);
-        state.watched.push(Watched { key, due, after, control: Arc::clone(control) });
+        state.watched.push(Watched {
+            key,
+            due,
+            after,
+            control: Arc::clone(control),
+        });
         drop(state);
         self.shared.changed.notify_all();
-        Guarded { shared: Arc::clone(&self.shared), key }
+        Guarded {
+            shared: Arc::clone(&self.shared),
+            key,
+        }
     }
 }
 
@@ -91,7 +105,10 @@ impl Drop for Alarm {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.shared.lock().watched.retain(|watched| watched.key != self.key);
+        self.shared
+            .lock()
+            .watched
+            .retain(|watched| watched.key != self.key);
     }
 }
 
@@ -103,11 +120,17 @@ impl Shared {
             for watched in state.watched.extract_if(.., |watched| watched.due <= now) {
                 let reason = EndReason::Timeout(watched.after);
                 // Who has gone in this very moment needs no end.
-                drop(watched.control.end(EndOrder { reason, grace: Duration::ZERO }));
+                drop(watched.control.end(EndOrder {
+                    reason,
+                    grace: Duration::ZERO,
+                }));
             }
             let due = state.watched.iter().map(|watched| watched.due).min();
             state = match due {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(due) => {
                     let waited = self.changed.wait_timeout(state, due.saturating_sub(now));
                     waited.unwrap_or_else(PoisonError::into_inner).0

@@ -56,12 +56,15 @@ impl Session {
         });
         drop(guarded);
         self.router.forget(&control);
-        let ended = ended.map_err(|source| RunError::Start { program: command.shown(), source })?;
+        let ended = ended.map_err(|source| RunError::Start {
+            program: command.shown(),
+            source,
+        })?;
         match ended.ended {
             Some(EndReason::Timeout(_)) => Ok(ChildEnd::TimedOut),
-            Some(EndReason::Unfinished(_) | EndReason::Breach(_)) => {
-                Err(RunError::Interrupted(self.router.interrupt().unwrap_or(libc::SIGTERM)))
-            }
+            Some(EndReason::Unfinished(_) | EndReason::Breach(_)) => Err(RunError::Interrupted(
+                self.router.interrupt().unwrap_or(libc::SIGTERM),
+            )),
             None => Ok(ChildEnd::Exited(ended.exit)),
         }
     }
@@ -71,13 +74,18 @@ impl Session {
     /// # Errors
     /// It was.
     pub(crate) fn check_interrupt(&self) -> Result<(), RunError> {
-        self.router.interrupt().map_or(Ok(()), |signal| Err(RunError::Interrupted(signal)))
+        self.router
+            .interrupt()
+            .map_or(Ok(()), |signal| Err(RunError::Interrupted(signal)))
     }
 }
 
 /// The error for something that a run needs and that could not be made.
 pub(crate) fn setup(what: &str, source: io::Error) -> RunError {
-    RunError::Setup { what: what.to_owned(), source }
+    RunError::Setup {
+        what: what.to_owned(),
+        source,
+    }
 }
 
 /// Both streams in memory, as far as they are of use.
@@ -116,7 +124,10 @@ pub(crate) struct Lines<F> {
 impl<F: FnMut(&str)> Lines<F> {
     /// Calls `line` for each line, without its end.
     pub(crate) fn new(line: F) -> Self {
-        Self { partial: Vec::new(), line }
+        Self {
+            partial: Vec::new(),
+            line,
+        }
     }
 
     /// Gives out a last line that has no end.

@@ -89,7 +89,11 @@ pub enum RunError {
 }
 
 fn several(count: usize) -> String {
-    if count == 1 { "a test binary".to_owned() } else { format!("{count} test binaries") }
+    if count == 1 {
+        "a test binary".to_owned()
+    } else {
+        format!("{count} test binaries")
+    }
 }
 
 /// An error with its causes in one line, for places that hold a line.

@@ -118,7 +118,10 @@ impl Session {
         let queue = Arc::new(Queue::default());
         let writer = open_checkpoint(&job, config, sink).map(Arc::new);
         if let Some(missing) = self.family.missing() {
-            sink(report::Event::Warning(Warning { message: chain(missing), hint: None }));
+            sink(report::Event::Warning(Warning {
+                message: chain(missing),
+                hint: None,
+            }));
         }
         let threads = threads(&job, config);
         sink(started(&job, threads));
@@ -163,7 +166,12 @@ impl Session {
         };
         self.router.hand_over(&stage.queue);
         priority::raise();
-        dispatch(&mut stage.machine, &stage.queue, &self.clock, &mut stage.performer);
+        dispatch(
+            &mut stage.machine,
+            &stage.queue,
+            &self.clock,
+            &mut stage.performer,
+        );
         Ok(self.wind_up(stage, outline, tmpdir, sink))
     }
 
@@ -187,7 +195,9 @@ impl Session {
             config: config.guard.clone(),
             cores: cores(),
         };
-        Watcher::start(watch).map(Some).map_err(|source| setup("the guard's thread", source))
+        Watcher::start(watch)
+            .map(Some)
+            .map_err(|source| setup("the guard's thread", source))
     }
 }
 
@@ -213,7 +223,10 @@ fn started(job: &Job, threads: usize) -> report::Event {
 
 /// The results that exist before a test runs.
 fn counts(plan: &ResumePlan) -> Counts {
-    let mut counts = Counts { ignored: plan.ignored.len(), ..Counts::default() };
+    let mut counts = Counts {
+        ignored: plan.ignored.len(),
+        ..Counts::default()
+    };
     for result in &plan.kept {
         match result.outcome {
             TestOutcome::Passed => counts.passed += 1,
@@ -239,7 +252,11 @@ fn machine_setup(
     Setup {
         threads: threads.min(most),
         together: plan.run.clone(),
-        suspects: plan.suspects.iter().map(|suspect| (suspect.index, suspect.breaches)).collect(),
+        suspects: plan
+            .suspects
+            .iter()
+            .map(|suspect| (suspect.index, suspect.breaches))
+            .collect(),
         counts: counts(plan),
         times: Times {
             slow: run.slow_timeout,
@@ -269,7 +286,10 @@ fn open_slots(
     config: &Config,
     spill: &camino::Utf8Path,
 ) -> Result<Vec<Slot>, RunError> {
-    let limits = Limits { keep: config.output.keep, spill: config.output.spill };
+    let limits = Limits {
+        keep: config.output.keep,
+        spill: config.output.spill,
+    };
     (0..count)
         .map(|number| {
             let capture = Capture::new(limits, spill.to_owned(), format!("slot-{number}"));
@@ -286,7 +306,10 @@ fn open_checkpoint(job: &Job, config: &Config, sink: &Sink) -> Option<Writer> {
         return None;
     }
     let selected = job.suite.selected();
-    let carried = job.plan.carried(&selected).chain(ignored(&job.plan, &selected));
+    let carried = job
+        .plan
+        .carried(&selected)
+        .chain(ignored(&job.plan, &selected));
     let header = Header {
         tool: concat!("cargo-stt ", env!("CARGO_PKG_VERSION")).to_owned(),
         run: job.run.clone(),
@@ -311,7 +334,12 @@ fn open_checkpoint(job: &Job, config: &Config, sink: &Sink) -> Option<Writer> {
 /// A hash of the settings that can change a result.
 pub fn config_hash(config: &Config) -> ContentHash {
     let run = &config.run;
-    let parts = (run.slow_timeout, run.terminate_after, run.leak_timeout, run.tmpdir);
+    let parts = (
+        run.slow_timeout,
+        run.terminate_after,
+        run.leak_timeout,
+        run.tmpdir,
+    );
     ContentHash::of(format!("{parts:?}").as_bytes())
 }
 

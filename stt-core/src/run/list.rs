@@ -74,13 +74,20 @@ impl Session {
                 Ok((key, listing, hash)) => {
                     cache.keep_listing(&key, binary, &listing);
                     cache.keep_hash(&key, hash);
-                    listed.push(Listed { listing, record: record(binary, &key, hash) });
+                    listed.push(Listed {
+                        listing,
+                        record: record(binary, &key, hash),
+                    });
                 }
             }
         }
         // The next run asks again; that is all it costs.
         drop(cache.write(asking.cache));
-        if faults.is_empty() { Ok(listed) } else { Err(RunError::List(faults)) }
+        if faults.is_empty() {
+            Ok(listed)
+        } else {
+            Err(RunError::List(faults))
+        }
     }
 
     fn ask_all(
@@ -117,7 +124,10 @@ impl Session {
         timeout: Duration,
     ) -> Answer {
         self.check_interrupt()?;
-        let read = |source| RunError::Read { path: binary.path.clone(), source };
+        let read = |source| RunError::Read {
+            path: binary.path.clone(),
+            source,
+        };
         let key = CacheKey::of(&binary.path).map_err(read)?;
         let hash = match cache.hash(&key) {
             Some(hash) => hash,
@@ -132,9 +142,11 @@ impl Session {
             let limit = Some((alarm, timeout));
             let end = self.run_child(command, Stdio::Capture, &mut said, limit)?;
             Ok::<_, RunError>(match end {
-                ChildEnd::Exited(exit) => {
-                    ListAnswer::Ended { exit, stdout: said.stdout, stderr: said.stderr }
-                }
+                ChildEnd::Exited(exit) => ListAnswer::Ended {
+                    exit,
+                    stdout: said.stdout,
+                    stderr: said.stderr,
+                },
                 ChildEnd::TimedOut => ListAnswer::TimedOut { after: timeout },
             })
         };

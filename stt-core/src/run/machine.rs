@@ -212,7 +212,9 @@ impl Machine {
             if self.suspect_runs() {
                 return;
             }
-            let Some(next) = self.order.next(self.slots.taken()) else { return };
+            let Some(next) = self.order.next(self.slots.taken()) else {
+                return;
+            };
             let running = Running {
                 test: next.test,
                 breaches: next.breaches,
@@ -224,18 +226,26 @@ impl Machine {
                 memory: None,
             };
             // `admits` is false when as many tests run as there are slots.
-            let Some(slot) = self.slots.take(running) else { return };
+            let Some(slot) = self.slots.take(running) else {
+                return;
+            };
             if self.telling.starts {
                 actions.push(Action::Show(Notice::Started { test: next.test }));
             }
             let alone = next.breaches.is_some() || self.admission.threads == 1;
-            actions.push(Action::Start { slot, test: next.test, alone });
+            actions.push(Action::Start {
+                slot,
+                test: next.test,
+                alone,
+            });
         }
     }
 
     /// Whether a test runs that must run alone.
     fn suspect_runs(&self) -> bool {
-        self.slots.iter().any(|(_, running)| running.breaches.is_some())
+        self.slots
+            .iter()
+            .any(|(_, running)| running.breaches.is_some())
     }
 
     fn signalled(&mut self, signal: Signal, now: Moment, actions: &mut Vec<Action>) {
@@ -253,7 +263,11 @@ impl Machine {
         if !again {
             self.phase = Phase::Interrupted(signal);
         }
-        let grace = if again { Duration::ZERO } else { self.times.grace };
+        let grace = if again {
+            Duration::ZERO
+        } else {
+            self.times.grace
+        };
         self.end_all(Unfinished::Interrupted, grace, actions);
     }
 
@@ -261,8 +275,15 @@ impl Machine {
     /// longer grace.
     fn end_all(&mut self, why: Unfinished, grace: Duration, actions: &mut Vec<Action>) {
         for (slot, running) in self.slots.iter_mut() {
-            let reason = running.ending.get_or_insert(EndReason::Unfinished(why)).clone();
-            actions.push(Action::End { slot, reason, grace });
+            let reason = running
+                .ending
+                .get_or_insert(EndReason::Unfinished(why))
+                .clone();
+            actions.push(Action::End {
+                slot,
+                reason,
+                grace,
+            });
         }
     }
 }

@@ -43,7 +43,11 @@ impl Performer {
     pub(crate) fn perform(&mut self, action: Action) {
         match action {
             Action::Start { slot, test, alone } => self.slots[slot].start(Order { test, alone }),
-            Action::End { slot, reason, grace } => {
+            Action::End {
+                slot,
+                reason,
+                grace,
+            } => {
                 // A signal that is refused is a process that may not be ended: the sweep reports it.
                 drop(self.slots[slot].control.end(EndOrder { reason, grace }));
             }
@@ -54,9 +58,15 @@ impl Performer {
             }
             Action::SuspendSelf => signal::suspend(),
             Action::RecordStarted { test } => {
-                self.record(Record::Started { test: self.suite.id(test) });
+                self.record(Record::Started {
+                    test: self.suite.id(test),
+                });
             }
-            Action::RecordUnfinished { test, why, breaches } => {
+            Action::RecordUnfinished {
+                test,
+                why,
+                breaches,
+            } => {
                 self.record(Record::Unfinished(UnfinishedRecord {
                     test: self.suite.id(test),
                     why: Some(why),
@@ -75,17 +85,34 @@ impl Performer {
 
     fn show(&mut self, notice: Notice) {
         let event = match notice {
-            Notice::Started { test } => report::Event::TestStarted { test: self.suite.id(test) },
-            Notice::Slow { test, elapsed, ending } => {
-                report::Event::TestSlow { test: self.suite.id(test), elapsed, ending }
-            }
-            Notice::Finished { test, outcome, end, counts } => {
-                self.finished(test, outcome, *end, counts)
-            }
-            Notice::Unfinished { test, why, elapsed } => {
-                report::Event::TestUnfinished { test: self.suite.id(test), why, elapsed }
-            }
-            Notice::Shed { test, memory, reason } => report::Event::Guard(GuardNotice::Shed {
+            Notice::Started { test } => report::Event::TestStarted {
+                test: self.suite.id(test),
+            },
+            Notice::Slow {
+                test,
+                elapsed,
+                ending,
+            } => report::Event::TestSlow {
+                test: self.suite.id(test),
+                elapsed,
+                ending,
+            },
+            Notice::Finished {
+                test,
+                outcome,
+                end,
+                counts,
+            } => self.finished(test, outcome, *end, counts),
+            Notice::Unfinished { test, why, elapsed } => report::Event::TestUnfinished {
+                test: self.suite.id(test),
+                why,
+                elapsed,
+            },
+            Notice::Shed {
+                test,
+                memory,
+                reason,
+            } => report::Event::Guard(GuardNotice::Shed {
                 test: self.suite.id(test),
                 memory,
                 reason,
@@ -117,16 +144,22 @@ impl Performer {
             output: end.output.map(Arc::new),
             leak: end.leak,
             counts,
-            total: self.suite.cases.len(),
+            total: self.suite.len(),
         }))
     }
 
     fn progress(&self, progress: Progress) -> Box<report::Progress> {
-        let running = progress.running.into_iter().map(|(test, elapsed, memory)| report::Running {
-            test: self.suite.id(test),
-            elapsed,
-            memory,
-        });
-        Box::new(report::Progress { running: running.collect(), ..progress.state })
+        let running = progress
+            .running
+            .into_iter()
+            .map(|(test, elapsed, memory)| report::Running {
+                test: self.suite.id(test),
+                elapsed,
+                memory,
+            });
+        Box::new(report::Progress {
+            running: running.collect(),
+            ..progress.state
+        })
     }
 }

@@ -84,8 +84,14 @@ impl Session {
             Rustc::parse(&String::from_utf8_lossy(&answer.stdout)).map_err(RunError::Rustc)
         };
         let host = about(None)?;
-        let targets = config.targets(selection).into_iter().map(|target| about(Some(target)));
-        Ok(Toolchain { host, targets: targets.collect::<Result<_, _>>()? })
+        let targets = config
+            .targets(selection)
+            .into_iter()
+            .map(|target| about(Some(target)));
+        Ok(Toolchain {
+            host,
+            targets: targets.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Builds the tests. Cargo's progress goes to our standard error; a line of its output that is no

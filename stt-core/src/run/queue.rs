@@ -36,15 +36,25 @@ impl Queue {
     }
 
     /// Waits for an event; returns [`Event::Tick`] when there is none until `deadline`.
-    #[expect(clippy::disallowed_methods, reason = "a deadline of a condition variable is a timeout")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a deadline of a condition variable is a timeout"
+    )]
     pub(crate) fn receive(&self, deadline: Option<Instant>) -> Event {
         let mut lanes = self.lock();
         loop {
-            if let Some(event) = lanes.urgent.pop_front().or_else(|| lanes.normal.pop_front()) {
+            if let Some(event) = lanes
+                .urgent
+                .pop_front()
+                .or_else(|| lanes.normal.pop_front())
+            {
                 return event;
             }
             lanes = match deadline {
-                None => self.arrived.wait(lanes).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .arrived
+                    .wait(lanes)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let Some(left) = deadline.checked_duration_since(Instant::now()) else {
                         return Event::Tick;
@@ -58,11 +68,12 @@ impl Queue {
 
     /// The warnings that came when nobody received any more.
     pub(crate) fn warnings(&self) -> Vec<Warning> {
-        let waiting = self.lock().normal.drain(..).filter_map(|event| match event {
+        let waiting = std::mem::take(&mut self.lock().normal);
+        let warnings = waiting.into_iter().filter_map(|event| match event {
             Event::Warning(warning) => Some(warning),
             Event::Ended { .. } | Event::Sample(_) | Event::Signal(_) | Event::Tick => None,
         });
-        waiting.collect()
+        warnings.collect()
     }
 
     /// The lanes hold whole events at every moment, so that a panic elsewhere spoils nothing.
@@ -82,14 +93,26 @@ mod tests {
         queue.push(Event::Tick);
         queue.push(Event::Signal(Signal::Suspend));
         queue.push(Event::Signal(Signal::Continue));
-        assert!(matches!(queue.receive(None), Event::Signal(Signal::Suspend)));
-        assert!(matches!(queue.receive(None), Event::Signal(Signal::Continue)));
+        assert!(matches!(
+            queue.receive(None),
+            Event::Signal(Signal::Suspend)
+        ));
+        assert!(matches!(
+            queue.receive(None),
+            Event::Signal(Signal::Continue)
+        ));
         assert!(matches!(queue.receive(None), Event::Tick));
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the deadline is the thing under test")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the deadline is the thing under test"
+    )]
     fn a_deadline_that_has_passed_gives_a_tick() {
-        assert!(matches!(Queue::default().receive(Some(Instant::now())), Event::Tick));
+        assert!(matches!(
+            Queue::default().receive(Some(Instant::now())),
+            Event::Tick
+        ));
     }
 }

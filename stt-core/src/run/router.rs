@@ -47,7 +47,11 @@ impl Router {
         }
         match signal {
             Signal::Interrupt(number) => {
-                let grace = if state.interrupt.is_some() { Duration::ZERO } else { GRACE };
+                let grace = if state.interrupt.is_some() {
+                    Duration::ZERO
+                } else {
+                    GRACE
+                };
                 state.interrupt.get_or_insert(number);
                 for child in &state.children {
                     // Who has just gone needs no end.
@@ -75,7 +79,9 @@ impl Router {
 
     /// Forgets a child of the preparation.
     pub(crate) fn forget(&self, child: &Arc<Control>) {
-        self.lock().children.retain(|other| !Arc::ptr_eq(other, child));
+        self.lock()
+            .children
+            .retain(|other| !Arc::ptr_eq(other, child));
     }
 
     /// The signal that asked the runner to end, if one did.
@@ -98,7 +104,10 @@ impl Router {
 }
 
 fn interrupted(grace: Duration) -> EndOrder {
-    EndOrder { reason: EndReason::Unfinished(Unfinished::Interrupted), grace }
+    EndOrder {
+        reason: EndReason::Unfinished(Unfinished::Interrupted),
+        grace,
+    }
 }
 
 fn pass_on(children: &[Arc<Control>], signal: Kill) {

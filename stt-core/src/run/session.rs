@@ -53,7 +53,10 @@ impl Session {
         let mut bytes = [0; 16];
         fs::File::open("/dev/urandom")
             .and_then(|mut file| file.read_exact(&mut bytes))
-            .map_err(|source| RunError::Setup { what: "a name for the run".to_owned(), source })?;
+            .map_err(|source| RunError::Setup {
+                what: "a name for the run".to_owned(),
+                source,
+            })?;
         Ok(RunId::from_random(bytes))
     }
 }

@@ -36,9 +36,15 @@ pub(crate) fn leak(left: Left) -> Option<Leak> {
     let processes: Vec<_> = left
         .processes
         .into_iter()
-        .map(|survivor| LeakedProcess { pid: survivor.pid, command: survivor.command })
+        .map(|survivor| LeakedProcess {
+            pid: survivor.pid,
+            command: survivor.command,
+        })
         .collect();
-    let leak = Leak { output_open: left.output_open, processes };
+    let leak = Leak {
+        output_open: left.output_open,
+        processes,
+    };
     (leak != Leak::default()).then_some(leak)
 }
 
@@ -50,21 +56,30 @@ pub(crate) fn captured(output: process::Output) -> Captured {
         tail: kept.tail,
         spilled: kept.spilled,
     };
-    Captured { stdout: stream(output.stdout), stderr: stream(output.stderr) }
+    Captured {
+        stdout: stream(output.stdout),
+        stderr: stream(output.stderr),
+    }
 }
 
 /// What of that the checkpoint keeps.
 pub(crate) fn recorded(output: &Captured) -> Arc<checkpoint::Output> {
-    let text = |stream: &Stream| {
-        checkpoint::Text::bounded(&stream.head, stream.omitted, &stream.tail)
-    };
-    Arc::new(checkpoint::Output { stdout: text(&output.stdout), stderr: text(&output.stderr) })
+    let text =
+        |stream: &Stream| checkpoint::Text::bounded(&stream.head, stream.omitted, &stream.tail);
+    Arc::new(checkpoint::Output {
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    })
 }
 
 /// A leak as lines.
 pub(crate) fn lines(leak: &Leak) -> Vec<String> {
-    let open = leak.output_open.then(|| "its output was still open".to_owned());
-    let processes =
-        leak.processes.iter().map(|process| format!("{} {}", process.pid, process.command));
+    let open = leak
+        .output_open
+        .then(|| "its output was still open".to_owned());
+    let processes = leak
+        .processes
+        .iter()
+        .map(|process| format!("{} {}", process.pid, process.command));
     open.into_iter().chain(processes).collect()
 }

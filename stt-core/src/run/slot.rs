@@ -92,12 +92,21 @@ impl Slot {
     pub(crate) fn open(number: usize, shared: Arc<Shared>, capture: Capture) -> io::Result<Self> {
         let control = Arc::new(Control::new()?);
         let (orders, received) = mpsc::channel();
-        let worker = Worker { number, shared, control: Arc::clone(&control), capture };
+        let worker = Worker {
+            number,
+            shared,
+            control: Arc::clone(&control),
+            capture,
+        };
         let thread = thread::Builder::new()
             .name(format!("stt-slot-{number}"))
             .stack_size(256 * 1024)
             .spawn(move || worker.work(&received))?;
-        Ok(Self { control, orders, thread })
+        Ok(Self {
+            control,
+            orders,
+            thread,
+        })
     }
 
     /// Has a test started. The slot must be free.
@@ -129,21 +138,32 @@ impl Worker {
             let id = self.shared.suite.id(order.test);
             let end = self.run(order, &id);
             self.write_down(id, &end);
-            self.shared.queue.push(Event::Ended { slot: self.number, end: Box::new(end) });
+            self.shared.queue.push(Event::Ended {
+                slot: self.number,
+                end: Box::new(end),
+            });
         }
     }
 
     /// Runs one test to its end.
     fn run(&mut self, order: Order, id: &TestId) -> TestEnd {
         let shared = Arc::clone(&self.shared);
-        let command = shared.suite.command(order.test, id, self.number, shared.threads);
-        let stdio = if shared.style.capture { Stdio::Capture } else { Stdio::Inherit };
+        let command = shared
+            .suite
+            .command(order.test, id, self.number, shared.threads);
+        let stdio = if shared.style.capture {
+            Stdio::Capture
+        } else {
+            Stdio::Inherit
+        };
         self.capture.reset();
         match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => {
                 let terms = shared.terms(order, id);
                 let output = &mut self.capture;
-                self.end(drive(child, &self.control, output, &terms, &shared.family, &shared.clock))
+                let (control, family) = (&self.control, &shared.family);
+                let ended = drive(child, control, output, &terms, family, &shared.clock);
+                self.end(ended)
             }
             Err(error) => TestEnd {
                 settled: Settled::Final(TestOutcome::Failed(Failure::Start {

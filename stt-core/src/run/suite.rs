@@ -48,7 +48,11 @@ impl Suite {
                     Verdict::Ignored => true,
                     Verdict::FilteredOut => continue,
                 };
-                cases.push(Case { binary, test: test.clone(), ignored });
+                cases.push(Case {
+                    binary,
+                    test: test.clone(),
+                    ignored,
+                });
             }
         }
         Self { binaries, cases }
@@ -71,20 +75,28 @@ impl Suite {
 
     /// In how many binaries the selected tests are.
     pub fn used_binaries(&self) -> usize {
-        self.cases.chunk_by(|one, next| one.binary == next.binary).count()
+        self.cases
+            .chunk_by(|one, next| one.binary == next.binary)
+            .count()
     }
 
     /// The tests, as a checkpoint compares them.
     pub fn selected(&self) -> Vec<Selected> {
         (0..self.len())
-            .map(|test| Selected { test: self.id(test), ignored: self.cases[test].ignored })
+            .map(|test| Selected {
+                test: self.id(test),
+                ignored: self.cases[test].ignored,
+            })
             .collect()
     }
 
     /// The name of the test with this number.
     pub fn id(&self, test: usize) -> TestId {
         let case = &self.cases[test];
-        TestId::new(self.binaries[case.binary].id.clone(), Arc::clone(&case.test.name))
+        TestId::new(
+            self.binaries[case.binary].id.clone(),
+            Arc::clone(&case.test.name),
+        )
     }
 
     /// The command that runs a test, which is `id`, in a slot.
@@ -96,7 +108,12 @@ impl Suite {
         threads: usize,
     ) -> CommandLine {
         let case = &self.cases[test];
-        let env = per_test(PerTest { test: id, attempt: 1, slot, threads });
+        let env = per_test(PerTest {
+            test: id,
+            attempt: 1,
+            slot,
+            threads,
+        });
         test_command(&self.binaries[case.binary], &case.test, env)
     }
 }

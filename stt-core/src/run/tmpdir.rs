@@ -12,7 +12,7 @@ use crate::id::RunId;
 
 /// A directory that is removed, with all that is in it, when this is dropped.
 #[derive(Debug)]
-pub(crate) struct OwnDir {
+pub struct OwnDir {
     path: Utf8PathBuf,
 }
 
@@ -22,7 +22,7 @@ impl OwnDir {
     ///
     /// # Errors
     /// The directory can't be made; the error names it.
-    pub(crate) fn create(parent: &Utf8Path, run: &RunId) -> io::Result<Self> {
+    pub fn create(parent: &Utf8Path, run: &RunId) -> io::Result<Self> {
         let path = parent.join(format!("stt-{}", run.short()));
         std::fs::DirBuilder::new()
             .mode(0o700)
@@ -32,7 +32,7 @@ impl OwnDir {
     }
 
     /// Where it is.
-    pub(crate) fn path(&self) -> &Utf8Path {
+    pub fn path(&self) -> &Utf8Path {
         &self.path
     }
 
@@ -65,7 +65,10 @@ mod tests {
         let parent = Utf8Path::from_path(parent.path()).unwrap();
         let run = RunId::from_random([7; 16]);
         let own = OwnDir::create(parent, &run).unwrap();
-        assert!(OwnDir::create(parent, &run).is_err(), "somebody else's is never taken over");
+        assert!(
+            OwnDir::create(parent, &run).is_err(),
+            "somebody else's is never taken over"
+        );
         fs::create_dir(own.path().join("sub")).unwrap();
         own.remove().unwrap();
         assert_eq!(fs::read_dir(parent).unwrap().count(), 0);

@@ -80,7 +80,11 @@ impl Watcher {
 
     /// Ends the thread.
     pub(crate) fn finish(self) {
-        *self.end.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self
+            .end
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = true;
         self.end.changed.notify_all();
         drop(self.thread.join());
     }
@@ -143,7 +147,10 @@ fn reading(
         slots: usage
             .slots
             .iter()
-            .map(|used| SlotUse { slot: used.slot, memory: used.memory })
+            .map(|used| SlotUse {
+                slot: used.slot,
+                memory: used.memory,
+            })
             .collect(),
     })
 }
@@ -152,7 +159,9 @@ impl End {
     /// Waits for so long; whether the end was asked for meanwhile.
     fn within(&self, time: Duration) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(asked, time, |asked| !*asked);
+        let waited = self
+            .changed
+            .wait_timeout_while(asked, time, |asked| !*asked);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

@@ -41,12 +41,18 @@ pub(crate) struct Outline {
 impl Outline {
     /// The outline of a job that is about to begin.
     pub(crate) fn of(job: &Job, writer: Option<&Writer>) -> Self {
-        let failed = job.plan.kept.iter().filter(|result| result.outcome.is_failed());
+        let failed = job
+            .plan
+            .kept
+            .iter()
+            .filter(|result| result.outcome.is_failed());
         Self {
             run: job.run.clone(),
             total: job.suite.len(),
             kept: job.plan.kept.len(),
-            failed: failed.map(|result| (result.test.clone(), result.outcome.clone())).collect(),
+            failed: failed
+                .map(|result| (result.test.clone(), result.outcome.clone()))
+                .collect(),
             checkpoint: writer.map(|writer| writer.path().to_owned()),
         }
     }
@@ -61,11 +67,20 @@ impl Session {
         tmpdir: Option<OwnDir>,
         sink: &Sink,
     ) -> Summary {
-        let Stage { queue, writer, watcher, performer, machine, began } = stage;
+        let Stage {
+            queue,
+            writer,
+            watcher,
+            performer,
+            machine,
+            began,
+        } = stage;
         for slot in performer.slots {
             slot.close();
         }
-        let swept = self.family.sweep(&self.clock, self.clock.now().saturating_add(SWEEP));
+        let swept = self
+            .family
+            .sweep(&self.clock, self.clock.now().saturating_add(SWEEP));
         let gone = self.clock.now();
         if let Some(watcher) = watcher {
             watcher.finish();
@@ -84,7 +99,10 @@ impl Session {
         }
         if let Some(Err(error)) = tmpdir.map(OwnDir::remove) {
             let message = format!("the run's temporary directory is left: {}", chain(&error));
-            sink(report::Event::Warning(Warning { message, hint: None }));
+            sink(report::Event::Warning(Warning {
+                message,
+                hint: None,
+            }));
         }
         for warning in queue.warnings() {
             sink(report::Event::Warning(warning));
@@ -106,7 +124,11 @@ impl Session {
             stop: machine.stopped().map(|stopped| StopReport {
                 reason: stopped.reason.clone(),
                 largest: named(stopped, &performer.suite),
-                ended: stopped.ended.iter().map(|&test| performer.suite.id(test)).collect(),
+                ended: stopped
+                    .ended
+                    .iter()
+                    .map(|&test| performer.suite.id(test))
+                    .collect(),
                 took: gone.saturating_sub(stopped.at),
             }),
             swept: swept.ended.into_iter().map(leaked).collect(),
@@ -118,27 +140,43 @@ impl Session {
 }
 
 fn named(stopped: &Stopped, suite: &Suite) -> Vec<(TestId, crate::units::Bytes)> {
-    stopped.largest.iter().map(|&(test, memory)| (suite.id(test), memory)).collect()
+    stopped
+        .largest
+        .iter()
+        .map(|&(test, memory)| (suite.id(test), memory))
+        .collect()
 }
 
 fn stop_note(stopped: &Stopped, suite: &Suite) -> StopNote {
     let largest = named(stopped, suite).into_iter();
     StopNote {
         reason: stopped.reason.clone(),
-        largest: largest.map(|(test, memory)| Large { test, memory }).collect(),
+        largest: largest
+            .map(|(test, memory)| Large { test, memory })
+            .collect(),
     }
 }
 
 fn leaked(survivor: crate::process::Survivor) -> LeakedProcess {
-    LeakedProcess { pid: survivor.pid, command: survivor.command }
+    LeakedProcess {
+        pid: survivor.pid,
+        command: survivor.command,
+    }
 }
 
 /// Processes that could not be ended are the one thing that must not be silent.
 fn survivors(left: &[crate::process::Survivor]) -> Warning {
-    let names: Vec<String> =
-        left.iter().map(|survivor| format!("{} ({})", survivor.pid, survivor.command)).collect();
+    let names: Vec<String> = left
+        .iter()
+        .map(|survivor| format!("{} ({})", survivor.pid, survivor.command))
+        .collect();
     Warning {
-        message: format!("processes of the tests are still alive: {}", names.join(", ")),
-        hint: Some("they may not be signalled, or did not die in 10 s: end them by hand".to_owned()),
+        message: format!(
+            "processes of the tests are still alive: {}",
+            names.join(", ")
+        ),
+        hint: Some(
+            "they may not be signalled, or did not die in 10 s: end them by hand".to_owned(),
+        ),
     }
 }

@@ -20,7 +20,9 @@ impl Machine {
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
-        let Some(running) = self.slots.free(slot) else { return };
+        let Some(running) = self.slots.free(slot) else {
+            return;
+        };
         match end.settled {
             Settled::Final(ref outcome) => {
                 let outcome = outcome.clone();
@@ -47,7 +49,10 @@ impl Machine {
         }
         self.counts.leaky += usize::from(end.leak.is_some());
         self.counts.slow += usize::from(slow);
-        if self.max_fail.is_some_and(|limit| self.failures >= limit.get()) {
+        if self
+            .max_fail
+            .is_some_and(|limit| self.failures >= limit.get())
+        {
             self.phase = self.phase.clone().max(Phase::FailFast);
         }
     }
@@ -69,7 +74,11 @@ impl Machine {
         if why == Unfinished::Shed {
             self.order.suspect(running.test, breaches.unwrap_or(1));
         }
-        actions.push(Action::RecordUnfinished { test: running.test, why, breaches });
+        actions.push(Action::RecordUnfinished {
+            test: running.test,
+            why,
+            breaches,
+        });
         actions.push(Action::Show(Notice::Unfinished {
             test: running.test,
             why,

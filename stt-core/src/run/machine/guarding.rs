@@ -6,16 +6,16 @@ use crate::clock::Moment;
 use crate::guard::Act;
 use crate::guard::Breach;
 use crate::guard::Candidate;
+use crate::guard::Note;
 use crate::guard::Reading;
 use crate::guard::Sample;
 use crate::guard::Situation;
 use crate::guard::pick_shed;
 use crate::outcome::EndReason;
 use crate::outcome::Unfinished;
-use crate::run::event::Action;
-use crate::guard::Note;
 use crate::report::GuardNotice;
 use crate::report::Warning;
+use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::units::Bytes;
 
@@ -31,12 +31,19 @@ impl Machine {
             wanted: self.admission.threads,
             alone: self.suspect_runs(),
         };
-        let Some(policy) = &mut self.policy else { return };
+        let Some(policy) = &mut self.policy else {
+            return;
+        };
         let verdict = policy.step(sample, situation, now);
         self.admission.held = verdict.hold;
         self.admission.blocked = verdict.blocked;
         self.admission.allowed = verdict.allowed;
-        actions.extend(verdict.notes.into_iter().map(|note| Action::Show(notice(&note))));
+        actions.extend(
+            verdict
+                .notes
+                .into_iter()
+                .map(|note| Action::Show(notice(&note))),
+        );
         match verdict.act {
             Some(Act::Stop { breach, grace }) => self.stop(&breach, grace, now, actions),
             Some(Act::Shed { breach }) => self.shed(&breach, now, actions),
@@ -73,7 +80,11 @@ impl Machine {
                 ended: self.slots.iter().map(|(_, running)| running.test).collect(),
             });
         }
-        let grace = if grace { self.times.guard_grace } else { Duration::ZERO };
+        let grace = if grace {
+            self.times.guard_grace
+        } else {
+            Duration::ZERO
+        };
         self.end_all(Unfinished::Stopped, grace, actions);
     }
 
@@ -83,9 +94,11 @@ impl Machine {
     fn blame(&mut self, breach: &Breach) {
         let largest = match breach.reading {
             Reading::Cpu { .. } => None,
-            Reading::Memory(_) | Reading::Run(_) => {
-                self.slots.iter().filter_map(|(_, running)| running.memory).max()
-            }
+            Reading::Memory(_) | Reading::Run(_) => self
+                .slots
+                .iter()
+                .filter_map(|(_, running)| running.memory)
+                .max(),
         };
         for (_, running) in self.slots.iter_mut() {
             running.blamed = match (largest, running.memory) {
@@ -97,8 +110,11 @@ impl Machine {
     }
 
     fn largest(&self) -> Vec<(usize, Bytes)> {
-        let mut tests: Vec<_> =
-            self.slots.iter().filter_map(|(_, r)| Some((r.test, r.memory?))).collect();
+        let mut tests: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|(_, r)| Some((r.test, r.memory?)))
+            .collect();
         tests.sort_by_key(|&(_, memory)| std::cmp::Reverse(memory));
         tests
     }
@@ -115,11 +131,19 @@ impl Machine {
                 memory: running.memory,
             })
             .collect();
-        let Some(slot) = pick_shed(&candidates) else { return };
-        let Some(running) = self.slots.get_mut(slot) else { return };
+        let Some(slot) = pick_shed(&candidates) else {
+            return;
+        };
+        let Some(running) = self.slots.get_mut(slot) else {
+            return;
+        };
         let reason = EndReason::Unfinished(Unfinished::Shed);
         running.ending = Some(reason.clone());
-        actions.push(Action::End { slot, reason, grace: self.times.guard_grace });
+        actions.push(Action::End {
+            slot,
+            reason,
+            grace: self.times.guard_grace,
+        });
         actions.push(Action::Show(Notice::Shed {
             test: running.test,
             memory: running.memory,
@@ -129,11 +153,19 @@ impl Machine {
 
     /// Fails the suspect that runs alone and breached again; the run goes on.
     fn fail_alone(&mut self, breach: &Breach, actions: &mut Vec<Action>) {
-        let grace = if breach.critical.is_some() { Duration::ZERO } else { self.times.guard_grace };
+        let grace = if breach.critical.is_some() {
+            Duration::ZERO
+        } else {
+            self.times.guard_grace
+        };
         for (slot, running) in self.slots.iter_mut() {
             let reason = EndReason::Breach(breach.to_string());
             let reason = running.ending.get_or_insert(reason).clone();
-            actions.push(Action::End { slot, reason, grace });
+            actions.push(Action::End {
+                slot,
+                reason,
+                grace,
+            });
         }
     }
 }
@@ -149,8 +181,9 @@ fn notice(note: &Note) -> Notice {
             message: reason,
             hint: Some("close what else uses memory, or raise --memory-threshold".to_owned()),
         }),
-        Note::Blind { .. } | Note::Sees { .. } | Note::Late { .. } => {
-            Notice::Warning(Warning { message: reason, hint: None })
-        }
+        Note::Blind { .. } | Note::Sees { .. } | Note::Late { .. } => Notice::Warning(Warning {
+            message: reason,
+            hint: None,
+        }),
     }
 }

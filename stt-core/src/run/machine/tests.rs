@@ -52,7 +52,11 @@ fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         },
         max_fail: None,
         policy: Some(Policy::new(&guard(OnBreach::Stop), 2)),
-        telling: Telling { starts: false, progress: None, base: ProgressState::default() },
+        telling: Telling {
+            starts: false,
+            progress: None,
+            base: ProgressState::default(),
+        },
     }
 }
 
@@ -68,16 +72,25 @@ fn end(settled: Settled) -> Box<TestEnd> {
 }
 
 fn passed(slot: usize) -> Event {
-    Event::Ended { slot, end: end(Settled::Final(TestOutcome::Passed)) }
+    Event::Ended {
+        slot,
+        end: end(Settled::Final(TestOutcome::Passed)),
+    }
 }
 
 fn failed(slot: usize) -> Event {
     let outcome = TestOutcome::Failed(Failure::Exit(101));
-    Event::Ended { slot, end: end(Settled::Final(outcome)) }
+    Event::Ended {
+        slot,
+        end: end(Settled::Final(outcome)),
+    }
 }
 
 fn unfinished(slot: usize, why: Unfinished) -> Event {
-    Event::Ended { slot, end: end(Settled::Unfinished(why)) }
+    Event::Ended {
+        slot,
+        end: end(Settled::Unfinished(why)),
+    }
 }
 
 /// A machine of 100 GB of which so many percent are used, by the tests in these slots.
@@ -95,7 +108,10 @@ fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
             memory: gigabytes(slots.iter().map(|&(_, memory)| memory).sum()),
             slots: slots
                 .iter()
-                .map(|&(slot, memory)| SlotUse { slot, memory: gigabytes(memory) })
+                .map(|&(slot, memory)| SlotUse {
+                    slot,
+                    memory: gigabytes(memory),
+                })
                 .collect(),
             ..Family::default()
         }),
@@ -118,7 +134,11 @@ fn started(actions: &[Action]) -> Vec<(usize, usize)> {
 
 fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
     let ends = actions.iter().filter_map(|action| match action {
-        Action::End { slot, reason, grace } => Some((*slot, reason.clone(), *grace)),
+        Action::End {
+            slot,
+            reason,
+            grace,
+        } => Some((*slot, reason.clone(), *grace)),
         Action::Start { .. }
         | Action::Pause { .. }
         | Action::SuspendSelf
@@ -131,7 +151,11 @@ fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
 
 fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished, Option<u32>)> {
     let records = actions.iter().filter_map(|action| match action {
-        Action::RecordUnfinished { test, why, breaches } => Some((*test, *why, *breaches)),
+        Action::RecordUnfinished {
+            test,
+            why,
+            breaches,
+        } => Some((*test, *why, *breaches)),
         Action::Start { .. }
         | Action::End { .. }
         | Action::Pause { .. }
@@ -145,7 +169,10 @@ fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished, Option<u32
 #[test]
 fn tests_start_in_order_and_the_next_one_when_a_slot_is_free() {
     let mut machine = Machine::new(setup(2, 3, &[]));
-    assert_eq!(started(&machine.handle(Event::Tick, SECOND)), [(0, 0), (1, 1)]);
+    assert_eq!(
+        started(&machine.handle(Event::Tick, SECOND)),
+        [(0, 0), (1, 1)]
+    );
     assert_eq!(started(&machine.handle(passed(1), SECOND)), [(1, 2)]);
     machine.handle(passed(0), SECOND);
     machine.handle(passed(1), SECOND);
@@ -175,7 +202,13 @@ fn a_breach_ends_all_and_blames_the_large() {
     machine.handle(Event::Tick, SECOND);
     let actions = machine.handle(sample(85, &[(0, 1), (1, 50), (2, 30)]), 2 * SECOND);
     let stopped = EndReason::Unfinished(Unfinished::Stopped);
-    assert_eq!(ends(&actions).iter().filter(|(_, reason, _)| *reason == stopped).count(), 3);
+    assert_eq!(
+        ends(&actions)
+            .iter()
+            .filter(|(_, reason, _)| *reason == stopped)
+            .count(),
+        3
+    );
     let records: Vec<_> = (0..3)
         .flat_map(|slot| {
             let event = unfinished(slot, Unfinished::Stopped);
@@ -183,7 +216,10 @@ fn a_breach_ends_all_and_blames_the_large() {
         })
         .collect();
     let stop = Unfinished::Stopped;
-    assert_eq!(records, [(0, stop, None), (1, stop, Some(1)), (2, stop, Some(1))]);
+    assert_eq!(
+        records,
+        [(0, stop, None), (1, stop, Some(1)), (2, stop, Some(1))]
+    );
     assert!(machine.is_over());
     assert_eq!(machine.outcome(), RunOutcome::Stopped);
     let stopped = machine.stopped().expect("the guard stopped the run");
@@ -208,10 +244,17 @@ fn a_suspect_that_breaches_alone_fails_and_the_run_goes_on() {
     assert_eq!(started(&machine.handle(passed(0), SECOND)), [(0, 7)]);
     let actions = machine.handle(sample(85, &[(0, 60)]), 2 * SECOND);
     let ended = ends(&actions);
-    assert!(matches!(ended[..], [(0, EndReason::Breach(_), _)]), "{ended:?}");
-    let failure = Failure::Breach { reason: "memory".to_owned() };
-    let event =
-        Event::Ended { slot: 0, end: end(Settled::Final(TestOutcome::Failed(failure))) };
+    assert!(
+        matches!(ended[..], [(0, EndReason::Breach(_), _)]),
+        "{ended:?}"
+    );
+    let failure = Failure::Breach {
+        reason: "memory".to_owned(),
+    };
+    let event = Event::Ended {
+        slot: 0,
+        end: end(Settled::Final(TestOutcome::Failed(failure))),
+    };
     assert_eq!(started(&machine.handle(event, 3 * SECOND)), [(0, 8)]);
     machine.handle(sample(20, &[(0, 1)]), 9 * SECOND);
     machine.handle(passed(0), 10 * SECOND);
@@ -266,9 +309,24 @@ fn a_suspended_run_loses_no_time() {
     let mut machine = Machine::new(setup);
     machine.handle(Event::Tick, SECOND);
     let actions = machine.handle(Event::Signal(Signal::Suspend), 10 * SECOND);
-    let order = actions.iter().map(std::mem::discriminant).collect::<Vec<_>>();
-    let wanted = [Action::Pause { slot: 0, go_on: false }, Action::SuspendSelf];
-    assert_eq!(order, wanted.iter().map(std::mem::discriminant).collect::<Vec<_>>());
+    let order = actions
+        .iter()
+        .map(std::mem::discriminant)
+        .collect::<Vec<_>>();
+    let wanted = [
+        Action::Pause {
+            slot: 0,
+            go_on: false,
+        },
+        Action::SuspendSelf,
+    ];
+    assert_eq!(
+        order,
+        wanted
+            .iter()
+            .map(std::mem::discriminant)
+            .collect::<Vec<_>>()
+    );
     assert_eq!(machine.next_deadline(), None);
     let actions = machine.handle(Event::Signal(Signal::Continue), 1000 * SECOND);
     assert_eq!(ends(&actions), []);
@@ -288,7 +346,10 @@ fn a_long_test_is_recorded_then_called_slow_each_time() {
         assert_eq!(machine.next_deadline(), Some(due));
         let actions = machine.handle(Event::Tick, due);
         assert!(
-            matches!(actions[..], [Action::Show(Notice::Slow { ending: false, .. })]),
+            matches!(
+                actions[..],
+                [Action::Show(Notice::Slow { ending: false, .. })]
+            ),
             "{actions:?}"
         );
     }
@@ -338,13 +399,19 @@ impl Model {
             assert!(!self.done.contains(&test), "a finished test starts again");
             let beside = self.running.insert(slot, (test, None, Duration::MAX));
             assert!(beside.is_none(), "a slot is taken twice");
-            let lonely = self.running.values().any(|(test, ..)| self.alone.contains(test));
+            let lonely = self
+                .running
+                .values()
+                .any(|(test, ..)| self.alone.contains(test));
             assert!(!lonely || self.running.len() == 1, "a suspect has company");
         }
         assert!(self.running.len() <= threads);
         for (slot, reason, grace) in ends(actions) {
             let (_, known, longest) = self.running.get_mut(&slot).expect("somebody is ended");
-            assert!(known.as_ref().is_none_or(|known| *known == reason), "a reason changes");
+            assert!(
+                known.as_ref().is_none_or(|known| *known == reason),
+                "a reason changes"
+            );
             *known = Some(reason);
             *longest = grace.min(*longest);
         }
@@ -373,7 +440,10 @@ impl Model {
         if matches!(settled, Settled::Final(_)) {
             assert!(self.done.insert(test), "a test finishes twice");
         }
-        Some(Event::Ended { slot, end: end(settled) })
+        Some(Event::Ended {
+            slot,
+            end: end(settled),
+        })
     }
 }
 

@@ -19,7 +19,10 @@ impl Machine {
         if self.paused.is_some() {
             return None;
         }
-        let tests = self.slots.iter().filter_map(|(_, running)| running.next(&self.times));
+        let tests = self
+            .slots
+            .iter()
+            .filter_map(|(_, running)| running.next(&self.times));
         let progress = self.telling.progress.map(|every| self.told + every);
         tests.chain(progress).min()
     }
@@ -34,7 +37,11 @@ impl Machine {
                 running.call_slow(slot, &self.times, now, actions);
             }
         }
-        if self.telling.progress.is_some_and(|every| now >= self.told + every) {
+        if self
+            .telling
+            .progress
+            .is_some_and(|every| now >= self.told + every)
+        {
             self.told = now;
             actions.push(Action::Show(Notice::Progress(self.progress(now))));
         }
@@ -62,7 +69,11 @@ impl Machine {
     }
 
     fn pause_all(&self, go_on: bool, actions: &mut Vec<Action>) {
-        actions.extend(self.slots.iter().map(|(slot, _)| Action::Pause { slot, go_on }));
+        actions.extend(
+            self.slots
+                .iter()
+                .map(|(slot, _)| Action::Pause { slot, go_on }),
+        );
     }
 
     fn progress(&self, now: Moment) -> Progress {
@@ -70,7 +81,11 @@ impl Machine {
             .slots
             .iter()
             .map(|(_, running)| {
-                (running.test, now.saturating_sub(running.started), running.memory)
+                (
+                    running.test,
+                    now.saturating_sub(running.started),
+                    running.memory,
+                )
             })
             .collect();
         running.sort_by_key(|&(_, elapsed, _)| std::cmp::Reverse(elapsed));
@@ -96,14 +111,18 @@ impl Running {
 
     /// When it passes its next slow timeout. A test that is being ended passes none.
     fn next_slow(&self, times: &Times) -> Option<Moment> {
-        let due = self.started.saturating_add(times.slow.saturating_mul(self.slow + 1));
+        let due = self
+            .started
+            .saturating_add(times.slow.saturating_mul(self.slow + 1));
         self.ending.is_none().then_some(due)
     }
 
     fn call_slow(&mut self, slot: usize, times: &Times, now: Moment, actions: &mut Vec<Action>) {
         let elapsed = now.saturating_sub(self.started);
         self.slow = passed(elapsed, times.slow);
-        let limit = times.terminate_after.map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+        let limit = times
+            .terminate_after
+            .map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX));
         let too_long = limit.filter(|&limit| self.slow >= limit);
         actions.push(Action::Show(Notice::Slow {
             test: self.test,
@@ -113,7 +132,11 @@ impl Running {
         if let Some(limit) = too_long {
             let reason = EndReason::Timeout(times.slow.saturating_mul(limit));
             self.ending = Some(reason.clone());
-            actions.push(Action::End { slot, reason, grace: times.grace });
+            actions.push(Action::End {
+                slot,
+                reason,
+                grace: times.grace,
+            });
         }
     }
 }

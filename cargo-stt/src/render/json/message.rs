@@ -1,0 +1,336 @@
+//! The objects of a run.
+
+use camino::Utf8Path;
+use serde::Serialize;
+
+use stt_core::id::RunId;
+use stt_core::id::TestId;
+use stt_core::outcome::RunOutcome;
+use stt_core::outcome::Unfinished;
+use stt_core::report::Counts;
+use stt_core::report::Event;
+use stt_core::report::GuardNotice;
+use stt_core::report::Progress;
+use stt_core::report::StopReport;
+use stt_core::report::Summary;
+use stt_core::report::TestFinished;
+use stt_core::units::Bytes;
+use stt_core::units::Percent;
+use stt_core::units::Threshold;
+
+use crate::render::json::result::FinishedMessage;
+use crate::render::json::result::OutcomeMessage;
+use crate::render::json::result::ProcessMessage;
+use crate::render::options::RenderOptions;
+
+/// The number of this format.
+const FORMAT: u32 = 1;
+
+/// The object of an event; `None` when it isn't shown.
+pub(super) fn message<'a>(
+    event: &'a Event,
+    options: &RenderOptions,
+) -> Option<impl Serialize + use<'a>> {
+    Message::of(event, options)
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Message<'a> {
+    RunStarted {
+        format: u32,
+        run: &'a RunId,
+        total: usize,
+        kept: usize,
+        binaries: usize,
+        threads: usize,
+        counts: CountsMessage,
+    },
+    TestStarted {
+        test: &'a TestId,
+    },
+    TestSlow {
+        test: &'a TestId,
+        elapsed: f64,
+        ending: bool,
+    },
+    TestFinished(Box<FinishedMessage<'a>>),
+    TestUnfinished {
+        test: &'a TestId,
+        why: Unfinished,
+        elapsed: f64,
+    },
+    Guard(GuardMessage<'a>),
+    Warning {
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'a str>,
+    },
+    Progress(Box<ProgressMessage<'a>>),
+    RunFinished(Box<SummaryMessage<'a>>),
+}
+
+impl<'a> Message<'a> {
+    fn of(event: &'a Event, options: &RenderOptions) -> Option<Self> {
+        Some(match event {
+            Event::RunStarted {
+                run,
+                total,
+                kept,
+                binaries,
+                threads,
+                counts,
+            } => Self::RunStarted {
+                format: FORMAT,
+                run,
+                total: *total,
+                kept: *kept,
+                binaries: *binaries,
+                threads: *threads,
+                counts: counts.into(),
+            },
+            Event::TestStarted { test } => Self::TestStarted { test },
+            Event::TestSlow {
+                test,
+                elapsed,
+                ending,
+            } => Self::TestSlow {
+                test,
+                elapsed: elapsed.as_secs_f64(),
+                ending: *ending,
+            },
+            Event::TestFinished(result) => {
+                Self::TestFinished(Box::new(FinishedMessage::of(result, options)))
+            }
+            Event::TestUnfinished { test, why, elapsed } => Self::TestUnfinished {
+                test,
+                why: *why,
+                elapsed: elapsed.as_secs_f64(),
+            },
+            Event::Guard(notice) => Self::Guard(notice.into()),
+            Event::Warning(warning) => Self::Warning {
+                message: &warning.message,
+                hint: warning.hint.as_deref(),
+            },
+            Event::Progress(progress) if options.verbose => {
+                Self::Progress(Box::new(progress.as_ref().into()))
+            }
+            Event::Progress(_) => return None,
+            Event::RunFinished(summary) => Self::RunFinished(Box::new(summary.as_ref().into())),
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct CountsMessage {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+    leaky: usize,
+    slow: usize,
+}
+
+impl From<&Counts> for CountsMessage {
+    fn from(counts: &Counts) -> Self {
+        Self {
+            passed: counts.passed,
+            failed: counts.failed,
+            ignored: counts.ignored,
+            leaky: counts.leaky,
+            slow: counts.slow,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct GuardMessage<'a> {
+    action: &'static str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tests: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<&'a TestId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Bytes>,
+}
+
+impl<'a> From<&'a GuardNotice> for GuardMessage<'a> {
+    fn from(notice: &'a GuardNotice) -> Self {
+        let plain = |action, reason: &'a str| Self {
+            action,
+            reason,
+            tests: None,
+            test: None,
+            memory: None,
+        };
+        match notice {
+            GuardNotice::Hold { reason } => plain("hold", reason),
+            GuardNotice::Release { reason } => plain("release", reason),
+            GuardNotice::Stop { reason } => plain("stop", reason),
+            GuardNotice::Allowed { tests, reason } => Self {
+                tests: Some(*tests),
+                ..plain("allowed", reason)
+            },
+            GuardNotice::Shed {
+                test,
+                memory,
+                reason,
+            } => Self {
+                test: Some(test),
+                memory: *memory,
+                ..plain("shed", reason)
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ProgressMessage<'a> {
+    elapsed: f64,
+    counts: CountsMessage,
+    total: usize,
+    running: Vec<RunningMessage<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family_memory: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_limit: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_threshold: Option<f64>,
+    allowed: usize,
+    held: bool,
+}
+
+#[derive(Serialize)]
+struct RunningMessage<'a> {
+    test: &'a TestId,
+    elapsed: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Bytes>,
+}
+
+impl<'a> From<&'a Progress> for ProgressMessage<'a> {
+    fn from(progress: &'a Progress) -> Self {
+        let (share, limit) = match progress.memory_threshold {
+            Some(Threshold::Machine(share)) => (Some(share), None),
+            Some(Threshold::Run(limit)) => (None, Some(limit)),
+            None => (None, None),
+        };
+        let running = progress.running.iter().map(|running| RunningMessage {
+            test: &running.test,
+            elapsed: running.elapsed.as_secs_f64(),
+            memory: running.memory,
+        });
+        Self {
+            elapsed: progress.elapsed.as_secs_f64(),
+            counts: (&progress.counts).into(),
+            total: progress.total,
+            running: running.collect(),
+            memory: progress.memory.map(percent),
+            family_memory: progress.family_memory,
+            memory_threshold: share.map(percent),
+            memory_limit: limit,
+            cpu: progress.cpu.map(percent),
+            cpu_threshold: progress.cpu_threshold.map(percent),
+            allowed: progress.allowed,
+            held: progress.held,
+        }
+    }
+}
+
+fn percent(share: Percent) -> f64 {
+    f64::from(share.0) / 10.0
+}
+
+#[derive(Serialize)]
+struct SummaryMessage<'a> {
+    run: &'a RunId,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    counts: CountsMessage,
+    total: usize,
+    kept: usize,
+    outstanding: usize,
+    elapsed: f64,
+    failed: Vec<FailedMessage<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<&'a Utf8Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<StopMessage<'a>>,
+    swept: Vec<ProcessMessage<'a>>,
+    cancelled: bool,
+}
+
+#[derive(Serialize)]
+struct FailedMessage<'a> {
+    test: &'a TestId,
+    #[serde(flatten)]
+    outcome: OutcomeMessage<'a>,
+}
+
+impl<'a> From<&'a Summary> for SummaryMessage<'a> {
+    fn from(summary: &'a Summary) -> Self {
+        let (outcome, signal) = match summary.outcome {
+            RunOutcome::Passed => ("passed", None),
+            RunOutcome::NoTests => ("no-tests", None),
+            RunOutcome::Failed => ("failed", None),
+            RunOutcome::Stopped => ("stopped", None),
+            RunOutcome::Interrupted(signal) => ("interrupted", Some(signal)),
+        };
+        let failed = summary.failed.iter().map(|(test, outcome)| FailedMessage {
+            test,
+            outcome: outcome.into(),
+        });
+        Self {
+            run: &summary.run,
+            outcome,
+            signal,
+            counts: (&summary.counts).into(),
+            total: summary.total,
+            kept: summary.kept,
+            outstanding: summary.outstanding,
+            elapsed: summary.elapsed.as_secs_f64(),
+            failed: failed.collect(),
+            checkpoint: summary.checkpoint.as_deref(),
+            stop: summary.stop.as_ref().map(StopMessage::from),
+            swept: summary.swept.iter().map(ProcessMessage::from).collect(),
+            cancelled: summary.cancelled,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StopMessage<'a> {
+    reason: &'a str,
+    largest: Vec<LargeMessage<'a>>,
+    ended: Vec<&'a TestId>,
+    took: f64,
+}
+
+#[derive(Serialize)]
+struct LargeMessage<'a> {
+    test: &'a TestId,
+    memory: Bytes,
+}
+
+impl<'a> From<&'a StopReport> for StopMessage<'a> {
+    fn from(stop: &'a StopReport) -> Self {
+        let largest = stop.largest.iter().map(|(test, memory)| LargeMessage {
+            test,
+            memory: *memory,
+        });
+        Self {
+            reason: &stop.reason,
+            largest: largest.collect(),
+            ended: stop.ended.iter().collect(),
+            took: stop.took.as_secs_f64(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Everything that a person or a program sees of a run.
+//!
+//! Events come in, text goes out: for people to standard error ([`human`]), for programs to standard
+//! output ([`json`]). The text of every part is made by functions that know no terminal; the one
+//! thread that writes is behind a queue, so that a stuck terminal holds up nobody but itself.
+
+mod bar;
+mod human;
+mod json;
+mod options;
+mod output;
+mod progress;
+mod screen;
+mod status;
+mod summary;
+mod text;
+mod theme;
+mod thread;
+
+#[cfg(test)]
+mod play;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod terminal;
+#[cfg(test)]
+mod whole_runs;
+
+pub(crate) use options::MessageFormat;
+pub(crate) use options::RenderOptions;
+pub(crate) use options::ShowProgress;
+pub(crate) use screen::Renderer;
+pub(crate) use screen::Screen;
+pub(crate) use screen::TerminalSize;
+pub(crate) use screen::renderer;
+pub(crate) use thread::Drained;
+pub(crate) use thread::RenderThread;
