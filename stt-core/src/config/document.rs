@@ -112,7 +112,7 @@ impl Reader<'_> {
             let Some(key) = keys::find(&name) else {
                 let message = format!("there is no key `{}`", name.escape_debug());
                 let expected = suggestion(&name, section_name);
-                self.report(key_span(section, leaf, item), message, Some(expected));
+                self.report_key(key_span(section, leaf, item), &name, message, expected);
                 continue;
             };
             let span = item.span().unwrap_or_else(|| key_span(section, leaf, item));
@@ -125,7 +125,7 @@ impl Reader<'_> {
                     origin: Origin { source, place },
                 });
             } else {
-                self.report(span, key.refusal(&given), Some(key.expectation(&given)));
+                self.report_key(span, &name, key.refusal(&given), key.expectation(&given));
             }
         }
     }
@@ -211,8 +211,20 @@ impl Reader<'_> {
         self.problems.push(Problem {
             source: Source::File(self.file.level),
             place,
+            key: None,
             message,
             expected,
+        });
+    }
+
+    fn report_key(&mut self, span: Range<usize>, key: &str, message: String, expected: String) {
+        let place = self.place(span);
+        self.problems.push(Problem {
+            source: Source::File(self.file.level),
+            place,
+            key: Some(key.to_owned()),
+            message,
+            expected: Some(expected),
         });
     }
 }

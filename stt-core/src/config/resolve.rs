@@ -149,6 +149,7 @@ fn unknown_profile(chosen: &str, profiles: &[String]) -> Problem {
     Problem {
         source: Source::CommandLine,
         place: Place::Option("--profile".to_owned()),
+        key: None,
         message: format!(
             "no configuration file has a profile `{}`",
             chosen.escape_debug()
@@ -173,6 +174,7 @@ fn read_environment(variables: &[(String, String)], problems: &mut Vec<Problem>)
                 source: Source::Environment,
                 place,
                 message: format!("there is no key `{key}`"),
+                key: Some(key),
                 expected: near.map(|near| format!("did you mean {near}?")),
             });
         }
@@ -202,6 +204,7 @@ fn read_flags(flags: &[Flag], problems: &mut Vec<Problem>) -> Vec<Entry> {
             problems.push(Problem {
                 source,
                 place,
+                key: Some(flag.key.clone()),
                 message: unknown_key(&flag.key),
                 expected: None,
             });
@@ -225,6 +228,7 @@ fn read_text(
     problems.push(Problem {
         source,
         place,
+        key: Some(key.name.to_owned()),
         message: key.refusal(&given),
         expected: Some(key.expectation(&given)),
     });
@@ -288,8 +292,9 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
         guard.memory_critical
     );
     // The stronger source is the one that somebody has just changed.
-    let (at, other, expected) = if low.source >= high.source {
+    let (key, at, other, expected) = if low.source >= high.source {
         (
+            THRESHOLD,
             low,
             high,
             format!(
@@ -299,6 +304,7 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
         )
     } else {
         (
+            CRITICAL,
             high,
             low,
             format!("at least {threshold}, or a lower `{THRESHOLD}`"),
@@ -307,6 +313,7 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
     Some(Problem {
         source: at.source,
         place: at.place.clone(),
+        key: Some(key.to_owned()),
         message,
         expected: Some(format!("{expected} (which is from {other})")),
     })
