@@ -190,7 +190,11 @@ impl Reader<'_> {
         } else if let Some(near) = keys::nearest(name) {
             let (section, leaf) = near.split_once('.').unwrap_or(("", near));
             let header = header(profile, section);
-            let expected = format!("did you mean `{leaf}` below {header}?");
+            let expected = if leaf == name {
+                format!("it belongs below {header}")
+            } else {
+                format!("did you mean `{leaf}` below {header}?")
+            };
             self.report(
                 span,
                 format!("`{shown}` stands outside of any section"),
