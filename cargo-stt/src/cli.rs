@@ -17,8 +17,7 @@ use crate::settings::value_of;
     name = "cargo-stt",
     bin_name = "cargo stt",
     version,
-    about = "Runs a project's tests and never lets them take the machine down",
-    long_about = "Runs a project's tests and never lets them take the machine down.\n\n\
+    about = "Runs a project's tests and never lets them take the machine down.\n\n\
         Each test is a process of its own. When memory or CPU get short, stt saves the results, ends \
         the tests and exits with 42; `cargo stt --resume` goes on from there.",
     after_help = "Without a command, `cargo stt` does what `cargo stt run` does.",
@@ -79,7 +78,7 @@ pub(crate) struct ListArgs {
 #[command(next_help_heading = "Tests")]
 pub(crate) struct TestArgs {
     /// Run tests with one of these in their name; all where none is given
-    #[arg(value_name = "NAMES")]
+    #[arg(value_name = "NAMES", help_heading = None::<&str>)]
     pub(crate) names: Vec<String>,
     /// Run tests only if a NAME is their whole name
     #[arg(long)]
@@ -92,7 +91,7 @@ pub(crate) struct TestArgs {
     pub(crate) run_ignored: Option<String>,
     /// What `cargo test` takes here: names, --skip, --exact, --ignored, --include-ignored,
     /// --nocapture, --test-threads
-    #[arg(last = true, value_name = "LIBTEST ARGUMENTS")]
+    #[arg(last = true, value_name = "LIBTEST ARGUMENTS", help_heading = None::<&str>)]
     pub(crate) libtest: Vec<String>,
 }
 
@@ -370,8 +369,12 @@ pub(crate) enum ConfigCommand {
     Default,
 }
 
-/// The files are the usual ones; the workspace's is looked for in this directory and those above it.
+/// cargo is not asked: a broken workspace must not keep anybody from looking at its configuration.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The workspace's file is the nearest .config/stt.toml in this directory and \
+    those above it."
+)]
 pub(crate) struct ConfigLayerArgs {
     #[command(flatten)]
     pub(crate) layers: LayerArgs,

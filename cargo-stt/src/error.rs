@@ -1,7 +1,6 @@
 //! Errors as people see them: what is wrong, why, and what to do next.
 
 use std::fmt::Write as _;
-use std::panic::PanicHookInfo;
 
 use anstyle::AnsiColor;
 use anstyle::Style;
@@ -149,10 +148,15 @@ impl From<Problems> for Error {
         } else {
             Kind::Setup
         };
-        Self {
+        let error = Self {
             kind,
             reports,
-            hint: Some("`cargo stt config default` prints every key with what it means".to_owned()),
+            hint: None,
+        };
+        if problems.iter().any(|problem| problem.key.is_some()) {
+            error.hint("`cargo stt config default` prints every key with what it means")
+        } else {
+            error
         }
     }
 }
@@ -167,7 +171,9 @@ impl From<ReadError> for Error {
 pub(crate) fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
         let backtrace = std::backtrace::Backtrace::capture();
-        let mut text = bug(info).render(false);
+        let what = info.payload_as_str().unwrap_or("something unexpected");
+        let place = info.location().map(|place| format!(" (at {place})"));
+        let mut text = bug(what, &place.unwrap_or_default()).render(false);
         if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
             writeln!(text, "{backtrace}").expect("a string takes everything");
         }
@@ -175,12 +181,7 @@ pub(crate) fn install_panic_hook() {
     }));
 }
 
-fn bug(info: &PanicHookInfo<'_>) -> Error {
-    let what = info.payload_as_str().unwrap_or("something unexpected");
-    let place = info
-        .location()
-        .map(|place| format!(" (at {place})"))
-        .unwrap_or_default();
+fn bug(what: &str, place: &str) -> Error {
     Error::new(Kind::Bug, format!("internal error: {what}{place}")).hint(
         "this is a bug in stt: please report it with the command that led to it; \
          with RUST_BACKTRACE=1 it shows where it comes from",
@@ -219,6 +220,16 @@ mod tests {
             text,
             "error: could not read the configuration file `/x`\n  caused by: why\n"
         );
+    }
+
+    #[test]
+    fn a_panic_is_told_as_a_bug() {
+        let error = bug("the sky fell", " (at src/sky.rs:3:5)");
+        assert_eq!(error.exit(), Exit::Bug);
+        let text = error.render(false);
+        let first =
+            "error: internal error: the sky fell (at src/sky.rs:3:5)\nhint: this is a bug in stt";
+        assert!(text.starts_with(first), "{text}");
     }
 
     #[test]

@@ -121,6 +121,11 @@ fn raise_by_default(signal: Signal) {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::wait::WaitStatus;
+    use nix::sys::wait::waitpid;
+    use nix::unistd::ForkResult;
+    use nix::unistd::fork;
+
     use super::*;
 
     /// Every exit in the documented order of precedence, the weakest first, with its number.
@@ -165,6 +170,32 @@ mod tests {
                 assert_eq!(both, Exit::from_outcome(a.max(b)), "{a:?} and {b:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_signal_that_was_ignored_and_blocked_still_ends_the_process() {
+        let mut term = SigSet::empty();
+        term.add(Signal::SIGTERM);
+        #[expect(
+            unsafe_code,
+            reason = "fork(2) and signal(2), for a process that may die"
+        )]
+        // SAFETY: the child calls nothing that takes a lock or memory: system calls only.
+        let child = unsafe {
+            match fork().unwrap() {
+                ForkResult::Parent { child } => child,
+                ForkResult::Child => {
+                    let prepared = signal::signal(Signal::SIGTERM, SigHandler::SigIgn).is_ok()
+                        && term.thread_block().is_ok();
+                    if prepared {
+                        Exit::Signal(Signal::SIGTERM as i32).leave();
+                    }
+                    nix::libc::_exit(1)
+                }
+            }
+        };
+        let ended = waitpid(child, None).unwrap();
+        assert_eq!(ended, WaitStatus::Signaled(child, Signal::SIGTERM, false));
     }
 
     #[test]

@@ -219,13 +219,15 @@ mod tests {
         }
     }
 
+    /// What was typed, whether there is a terminal, the variables, and whether colours are wanted.
+    type Case<'a> = (ColorChoice, bool, &'a [(&'a str, &'a str)], bool);
+
     #[test]
     fn colours_follow_the_first_that_says_something() {
         use ColorChoice::Always;
         use ColorChoice::Auto;
         use ColorChoice::Never;
         let xterm = ("TERM", "xterm");
-        type Case<'a> = (ColorChoice, bool, &'a [(&'a str, &'a str)], bool);
         let cases: [Case<'_>; 14] = [
             (Always, false, &[("NO_COLOR", "1")], true),
             (Never, true, &[("CLICOLOR_FORCE", "1"), xterm], false),

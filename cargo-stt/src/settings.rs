@@ -26,6 +26,7 @@ use crate::cli::BuildArgs;
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::ConfigCommand;
+use crate::cli::GuardArgs;
 use crate::cli::LayerArgs;
 use crate::cli::ListArgs;
 use crate::cli::MessageFormat;
@@ -204,14 +205,12 @@ fn libtest_args(tests: &TestArgs) -> Result<LibtestArgs, Error> {
 
 /// The options that set a key, as they were typed.
 fn run_flags(args: &RunArgs, libtest: &LibtestArgs, cwd: &Utf8Path) -> Result<Vec<Flag>, Error> {
-    let (runner, guard, reporter) = (&args.runner, &args.guard, &args.reporter);
-    let checkpoint = args
-        .checkpoint
-        .checkpoint
-        .as_ref()
-        .map(|path| cwd.join(path).into_string());
-    let on = |given: bool, value: &str| given.then(|| value.to_owned());
+    let (runner, record, reporter) = (&args.runner, &args.checkpoint, &args.reporter);
     let one_at_a_time = runner.no_capture || libtest.no_capture;
+    let path = record.checkpoint.as_ref();
+    let path = path.map(|path| cwd.join(path).into_string());
+    let status = reporter.status_level.clone();
+    let final_status = reporter.final_status_level.clone();
     let table = [
         (
             "--test-threads",
@@ -226,49 +225,18 @@ fn run_flags(args: &RunArgs, libtest: &LibtestArgs, cwd: &Utf8Path) -> Result<Ve
             on(runner.no_fail_fast, "all"),
         ),
         ("--max-fail", "run.max-fail", runner.max_fail.clone()),
-        (
-            "--memory-threshold",
-            "guard.memory-threshold",
-            guard.memory_threshold.clone(),
-        ),
-        (
-            "--cpu-threshold",
-            "guard.cpu-threshold",
-            guard.cpu_threshold.clone(),
-        ),
-        (
-            "--check-interval",
-            "guard.check-interval",
-            guard.check_interval.clone(),
-        ),
-        ("--on-breach", "guard.on-breach", guard.on_breach.clone()),
-        ("--cpu-action", "guard.cpu-action", guard.cpu_action.clone()),
-        (
-            "--self-protect",
-            "guard.enabled",
-            on(guard.self_protect, "true"),
-        ),
-        ("--no-guard", "guard.enabled", on(guard.no_guard, "false")),
-        (
-            "--resume",
-            "checkpoint.enabled",
-            on(args.checkpoint.resume, "true"),
-        ),
+        ("--resume", "checkpoint.enabled", on(record.resume, "true")),
         (
             "--no-checkpoint",
             "checkpoint.enabled",
-            on(args.checkpoint.no_checkpoint, "false"),
+            on(record.no_checkpoint, "false"),
         ),
-        ("--checkpoint", "checkpoint.path", checkpoint),
-        (
-            "--status-level",
-            "output.status-level",
-            reporter.status_level.clone(),
-        ),
+        ("--checkpoint", "checkpoint.path", path),
+        ("--status-level", "output.status-level", status),
         (
             "--final-status-level",
             "output.final-status-level",
-            reporter.final_status_level.clone(),
+            final_status,
         ),
         (
             "--success-output",
@@ -281,12 +249,36 @@ fn run_flags(args: &RunArgs, libtest: &LibtestArgs, cwd: &Utf8Path) -> Result<Ve
             reporter.failure_output.clone(),
         ),
     ];
-    let given = table
-        .into_iter()
-        .filter_map(|(name, key, value)| Some(flag(name, key, value?)));
-    let mut flags: Vec<_> = given.collect();
-    flags.extend(ignored_flag(&args.tests, libtest)?);
-    Ok(flags)
+    let table = table.into_iter().chain(guard_table(&args.guard));
+    let given = table.filter_map(|(name, key, value)| Some(flag(name, key, value?)));
+    Ok(given.chain(ignored_flag(&args.tests, libtest)?).collect())
+}
+
+/// An option's name, its key, and the value that it gives the key.
+type Setter = (&'static str, &'static str, Option<String>);
+
+fn guard_table(guard: &GuardArgs) -> [Setter; 7] {
+    let memory = guard.memory_threshold.clone();
+    let cpu = guard.cpu_threshold.clone();
+    let interval = guard.check_interval.clone();
+    [
+        ("--memory-threshold", "guard.memory-threshold", memory),
+        ("--cpu-threshold", "guard.cpu-threshold", cpu),
+        ("--check-interval", "guard.check-interval", interval),
+        ("--on-breach", "guard.on-breach", guard.on_breach.clone()),
+        ("--cpu-action", "guard.cpu-action", guard.cpu_action.clone()),
+        (
+            "--self-protect",
+            "guard.enabled",
+            on(guard.self_protect, "true"),
+        ),
+        ("--no-guard", "guard.enabled", on(guard.no_guard, "false")),
+    ]
+}
+
+/// The value that a switch stands for.
+fn on(given: bool, value: &str) -> Option<String> {
+    given.then(|| value.to_owned())
 }
 
 fn threads(args: &RunArgs, libtest: &LibtestArgs) -> Result<Option<String>, Error> {

@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use stt_core::config::Config;
+use stt_core::config::CpuAction;
 use stt_core::config::DEFAULT_FILE;
 use stt_core::config::Level;
+use stt_core::config::Resolved;
 use stt_core::config::ResolvedValue;
 use stt_core::config::Source;
 
@@ -18,7 +21,7 @@ use crate::settings::Configuration;
 /// put into a file.
 pub(super) fn show(configuration: &Configuration, printer: &Printer) -> Result<Exit, Error> {
     let resolved = configuration.of_directory()?;
-    Ok(finish(printer.out(&table(resolved.values())), printer))
+    Ok(finish(printer.out(&table(&resolved)), printer))
 }
 
 /// Says that everything is right; what is not right is an error.
@@ -33,7 +36,8 @@ pub(super) fn default(printer: &Printer) -> Exit {
 }
 
 /// One aligned line for each value. What isn't the default stands out.
-fn table(values: &[ResolvedValue]) -> String {
+fn table(resolved: &Resolved) -> String {
+    let values = resolved.values();
     let width_of = |column: fn(&ResolvedValue) -> &str| {
         let widths = values.iter().map(|value| column(value).chars().count());
         // One very long value must not push every origin out of sight.
@@ -51,11 +55,68 @@ fn table(values: &[ResolvedValue]) -> String {
         };
         let dim = Style::new().dimmed();
         let (key, written, origin) = (value.key, &value.written, &value.origin);
+        let meaning = meaning(value, &resolved.config);
         writeln!(
             text,
-            "{style}{key:keys$} = {written:texts$}{style:#}  {dim}# {origin}{dim:#}"
+            "{style}{key:keys$} = {written:texts$}{style:#}  {dim}# {origin}{meaning}{dim:#}"
         )
         .expect("a string takes everything");
     }
     text
+}
+
+/// What `auto` stands for, which depends on other values.
+fn meaning(value: &ResolvedValue, config: &Config) -> &'static str {
+    if (value.key, value.written.as_str()) != ("guard.cpu-action", "\"auto\"") {
+        return "";
+    }
+    match config.guard.cpu_action {
+        CpuAction::Govern => ", here: govern",
+        CpuAction::Stop => ", here: stop",
+        CpuAction::Cap => ", here: cap",
+        CpuAction::Off => ", here: off",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use stt_core::config;
+    use stt_core::config::ConfigFile;
+    use stt_core::config::KEYS;
+    use stt_core::config::Layers;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_itself_a_configuration_with_the_same_values() {
+        let file = |text: &str| Layers {
+            files: vec![ConfigFile {
+                level: Level::Workspace,
+                path: "a.toml".into(),
+                text: text.to_owned(),
+            }],
+            ..Layers::default()
+        };
+        let resolve = |text: &str| config::resolve(&file(text), NonZeroUsize::MIN).unwrap();
+        let given = resolve("[guard]\ncpu-threshold = '70%'\n[run]\nmax-fail = 'all'");
+        let shown = anstream::adapter::strip_str(&table(&given)).to_string();
+        assert_eq!(shown.lines().count(), KEYS.len());
+        assert_eq!(resolve(&shown).config, given.config);
+        let line = |key| {
+            shown
+                .lines()
+                .find(|line: &&str| line.starts_with(key))
+                .unwrap()
+        };
+        assert!(
+            line("guard.cpu-threshold").ends_with("# a.toml:2"),
+            "{shown}"
+        );
+        assert!(
+            line("guard.cpu-action").ends_with("# default, here: stop"),
+            "{shown}"
+        );
+    }
 }

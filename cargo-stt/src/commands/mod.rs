@@ -9,6 +9,8 @@ use std::io;
 
 use clap::ColorChoice;
 use clap::Parser as _;
+use clap::error::ContextKind;
+use clap::error::ContextValue;
 
 use crate::cli::Cli;
 use crate::cli::Command;
@@ -32,7 +34,7 @@ pub(crate) fn main() -> Exit {
     };
     let cli = match Cli::try_parse_from(arguments(&surroundings.args)) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error, &Printer::new(ColorChoice::Auto, &surroundings)),
+        Err(error) => return explain(error, &Printer::new(ColorChoice::Auto, &surroundings)),
     };
     let printer = Printer::new(colour_choice(&cli), &surroundings);
     let done = settings::resolve(cli, &surroundings)
@@ -76,7 +78,17 @@ fn colour_choice(cli: &Cli) -> ColorChoice {
 }
 
 /// Prints the help, the version or what is wrong with the arguments.
-fn explain(error: &clap::Error, printer: &Printer) -> Exit {
+fn explain(mut error: clap::Error, printer: &Printer) -> Exit {
+    // clap advises to put what it doesn't know behind `--`, where we would refuse it, too.
+    if let Some(ContextValue::StyledStrs(tips)) = error.remove(ContextKind::Suggested) {
+        let good = tips
+            .into_iter()
+            .filter(|tip| !tip.to_string().contains("use '--"));
+        let good: Vec<_> = good.collect();
+        if !good.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(good));
+        }
+    }
     let text = error.render().ansi().to_string();
     if error.use_stderr() {
         printer.err(&text);

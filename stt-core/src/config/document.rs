@@ -112,7 +112,7 @@ impl Reader<'_> {
             let Some(key) = keys::find(&name) else {
                 let message = format!("there is no key `{}`", name.escape_debug());
                 let expected = suggestion(&name, section_name);
-                self.report(key_span(section, leaf, item), message, Some(expected));
+                self.report_key(key_span(section, leaf, item), &name, message, expected);
                 continue;
             };
             let span = item.span().unwrap_or_else(|| key_span(section, leaf, item));
@@ -125,7 +125,7 @@ impl Reader<'_> {
                     origin: Origin { source, place },
                 });
             } else {
-                self.report(span, key.refusal(&given), Some(key.expectation(&given)));
+                self.report_key(span, &name, key.refusal(&given), key.expectation(&given));
             }
         }
     }
@@ -190,7 +190,11 @@ impl Reader<'_> {
         } else if let Some(near) = keys::nearest(name) {
             let (section, leaf) = near.split_once('.').unwrap_or(("", near));
             let header = header(profile, section);
-            let expected = format!("did you mean `{leaf}` below {header}?");
+            let expected = if leaf == name {
+                format!("it belongs below {header}")
+            } else {
+                format!("did you mean `{leaf}` below {header}?")
+            };
             self.report(
                 span,
                 format!("`{shown}` stands outside of any section"),
@@ -211,8 +215,20 @@ impl Reader<'_> {
         self.problems.push(Problem {
             source: Source::File(self.file.level),
             place,
+            key: None,
             message,
             expected,
+        });
+    }
+
+    fn report_key(&mut self, span: Range<usize>, key: &str, message: String, expected: String) {
+        let place = self.place(span);
+        self.problems.push(Problem {
+            source: Source::File(self.file.level),
+            place,
+            key: Some(key.to_owned()),
+            message,
+            expected: Some(expected),
         });
     }
 }

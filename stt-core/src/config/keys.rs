@@ -266,19 +266,19 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "guard.memory-threshold",
         doc: "The line that memory must not cross.",
-        accepts: r#"a share such as "80%" (more than 0%, at most 100%) or a size such as "6GB""#,
+        accepts: r#"a share such as "80%", at most 100%, or a size such as "6GB""#,
         set: |draft, given| put(&mut draft.config.guard.memory_threshold, given.parsed()),
     },
     Key {
         name: "guard.memory-critical",
         doc: "From this share of the machine's memory on, every test is killed at once.",
-        accepts: r#"a share of more than 0% and at most 100%, such as "92%""#,
+        accepts: r#"a share above 0% and at most 100%, such as "92%""#,
         set: |draft, given| put(&mut draft.config.guard.memory_critical, given.parsed()),
     },
     Key {
         name: "guard.cpu-threshold",
         doc: "The line for the share of the cores that is busy.",
-        accepts: r#"a share of more than 0% and at most 100%, such as "80%""#,
+        accepts: r#"a share above 0% and at most 100%, such as "80%""#,
         set: |draft, given| put(&mut draft.config.guard.cpu_threshold, given.parsed()),
     },
     Key {

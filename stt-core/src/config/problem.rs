@@ -15,6 +15,8 @@ pub struct Problem {
     pub source: Source,
     /// Where.
     pub place: Place,
+    /// The key that it is about, also one that does not exist; `None` when it is about no key.
+    pub key: Option<String>,
     /// What is wrong, as a sentence that stands alone.
     pub message: String,
     /// What would be right, short enough to stand beside the marks.

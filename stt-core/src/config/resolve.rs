@@ -149,6 +149,7 @@ fn unknown_profile(chosen: &str, profiles: &[String]) -> Problem {
     Problem {
         source: Source::CommandLine,
         place: Place::Option("--profile".to_owned()),
+        key: None,
         message: format!(
             "no configuration file has a profile `{}`",
             chosen.escape_debug()
@@ -173,6 +174,7 @@ fn read_environment(variables: &[(String, String)], problems: &mut Vec<Problem>)
                 source: Source::Environment,
                 place,
                 message: format!("there is no key `{key}`"),
+                key: Some(key),
                 expected: near.map(|near| format!("did you mean {near}?")),
             });
         }
@@ -202,6 +204,7 @@ fn read_flags(flags: &[Flag], problems: &mut Vec<Problem>) -> Vec<Entry> {
             problems.push(Problem {
                 source,
                 place,
+                key: Some(flag.key.clone()),
                 message: unknown_key(&flag.key),
                 expected: None,
             });
@@ -225,6 +228,7 @@ fn read_text(
     problems.push(Problem {
         source,
         place,
+        key: Some(key.name.to_owned()),
         message: key.refusal(&given),
         expected: Some(key.expectation(&given)),
     });
@@ -288,8 +292,9 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
         guard.memory_critical
     );
     // The stronger source is the one that somebody has just changed.
-    let (at, other, expected) = if low.source >= high.source {
+    let (key, at, other, expected) = if low.source >= high.source {
         (
+            THRESHOLD,
             low,
             high,
             format!(
@@ -299,6 +304,7 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
         )
     } else {
         (
+            CRITICAL,
             high,
             low,
             format!("at least {threshold}, or a lower `{THRESHOLD}`"),
@@ -307,6 +313,7 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
     Some(Problem {
         source: at.source,
         place: at.place.clone(),
+        key: Some(key.to_owned()),
         message,
         expected: Some(format!("{expected} (which is from {other})")),
     })
@@ -493,90 +500,104 @@ mod tests {
         }
     }
 
+    type Mistake = (
+        &'static str,
+        (usize, usize, usize),
+        &'static str,
+        &'static str,
+    );
+
+    /// The text; then line, column and width of the marks, what is wrong, and what is expected.
+    const MISTAKES: &[Mistake] = &[
+        (
+            "[guard]\nmemory-threshold = \"900%\"",
+            (2, 20, 6),
+            "`guard.memory-threshold` can't be `900%`",
+            "expected a share such as \"80%\", at most 100%, or a size such as \"6GB\"",
+        ),
+        (
+            "[guard]\nmemory-treshold = \"80%\"",
+            (2, 1, 15),
+            "there is no key `guard.memory-treshold`",
+            "did you mean `memory-threshold`?",
+        ),
+        (
+            "[guard]\nslow-timeout = \"1s\"",
+            (2, 1, 12),
+            "there is no key `guard.slow-timeout`",
+            "did you mean `run.slow-timeout`?",
+        ),
+        (
+            "[gaurd]\nenabled = true",
+            (1, 2, 5),
+            "there is no section `gaurd`",
+            "did you mean `guard`?",
+        ),
+        (
+            "[animals]\nzebra = 1",
+            (1, 2, 7),
+            "there is no section `animals`",
+            "the sections are run, guard, checkpoint, output",
+        ),
+        (
+            "memory-threshold = \"80%\"",
+            (1, 1, 16),
+            "`memory-threshold` stands outside of any section",
+            "it belongs below [guard]",
+        ),
+        (
+            "[profile.ci]\nslow-timeout = \"1s\"",
+            (2, 1, 12),
+            "`slow-timeout` stands outside of any section",
+            "it belongs below [profile.ci.run]",
+        ),
+        (
+            "memory-treshold = \"80%\"",
+            (1, 1, 15),
+            "`memory-treshold` stands outside of any section",
+            "did you mean `memory-threshold` below [guard]?",
+        ),
+        (
+            "run = 3",
+            (1, 1, 3),
+            "`run` is a section, not a key",
+            "its keys stand below a line [run]",
+        ),
+        (
+            "[[run]]\nmax-fail = 1",
+            (1, 3, 3),
+            "`run` is a section, not a key",
+            "its keys stand below a line [run]",
+        ),
+        (
+            "profile.ci = 1",
+            (1, 9, 2),
+            "this is not a profile",
+            "a profile is tables such as [profile.ci.run]",
+        ),
+        (
+            "[profile.default.run]",
+            (1, 10, 7),
+            "the profile `default` is the sections outside of any profile",
+            "write [run] for [profile.default.run]",
+        ),
+        (
+            "[guard]\nenabled = \"true\"",
+            (2, 11, 6),
+            "`guard.enabled` can't be `true`",
+            "write it without quotes",
+        ),
+        (
+            "[run]\nmax-fail = [\n  1,\n]",
+            (2, 12, 1),
+            "`run.max-fail` can't be a list",
+            "expected a number from 1, or \"all\" to run every test whatever fails",
+        ),
+    ];
+
     #[test]
     fn each_mistake_of_a_file_is_named_where_it_is() {
-        // The text; then line, column and width of the marks, what is wrong, and what is expected.
-        let cases = [
-            (
-                "[guard]\nmemory-threshold = \"900%\"",
-                (2, 20, 6),
-                "`guard.memory-threshold` can't be `900%`",
-                "expected a share such as \"80%\" (more than 0%, at most 100%) or a size such as \"6GB\"",
-            ),
-            (
-                "[guard]\nmemory-treshold = \"80%\"",
-                (2, 1, 15),
-                "there is no key `guard.memory-treshold`",
-                "did you mean `memory-threshold`?",
-            ),
-            (
-                "[guard]\nslow-timeout = \"1s\"",
-                (2, 1, 12),
-                "there is no key `guard.slow-timeout`",
-                "did you mean `run.slow-timeout`?",
-            ),
-            (
-                "[gaurd]\nenabled = true",
-                (1, 2, 5),
-                "there is no section `gaurd`",
-                "did you mean `guard`?",
-            ),
-            (
-                "[animals]\nzebra = 1",
-                (1, 2, 7),
-                "there is no section `animals`",
-                "the sections are run, guard, checkpoint, output",
-            ),
-            (
-                "memory-threshold = \"80%\"",
-                (1, 1, 16),
-                "`memory-threshold` stands outside of any section",
-                "did you mean `memory-threshold` below [guard]?",
-            ),
-            (
-                "[profile.ci]\nslow-timeout = \"1s\"",
-                (2, 1, 12),
-                "`slow-timeout` stands outside of any section",
-                "did you mean `slow-timeout` below [profile.ci.run]?",
-            ),
-            (
-                "run = 3",
-                (1, 1, 3),
-                "`run` is a section, not a key",
-                "its keys stand below a line [run]",
-            ),
-            (
-                "[[run]]\nmax-fail = 1",
-                (1, 3, 3),
-                "`run` is a section, not a key",
-                "its keys stand below a line [run]",
-            ),
-            (
-                "profile.ci = 1",
-                (1, 9, 2),
-                "this is not a profile",
-                "a profile is tables such as [profile.ci.run]",
-            ),
-            (
-                "[profile.default.run]",
-                (1, 10, 7),
-                "the profile `default` is the sections outside of any profile",
-                "write [run] for [profile.default.run]",
-            ),
-            (
-                "[guard]\nenabled = \"true\"",
-                (2, 11, 6),
-                "`guard.enabled` can't be `true`",
-                "write it without quotes",
-            ),
-            (
-                "[run]\nmax-fail = [\n  1,\n]",
-                (2, 12, 1),
-                "`run.max-fail` can't be a list",
-                "expected a number from 1, or \"all\" to run every test whatever fails",
-            ),
-        ];
-        for (text, position, message, expected) in cases {
+        for &(text, position, message, expected) in MISTAKES {
             let wrong = problems(&workspace(text));
             assert_eq!(wrong.len(), 1, "{text}: {wrong:#?}");
             let Place::File(spot) = &wrong[0].place else {
