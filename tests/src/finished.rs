@@ -51,7 +51,7 @@ impl Finished {
         self
     }
 
-    /// Requires a text on standard error.
+    /// Requires a text in what it said.
     ///
     /// # Panics
     /// With what the run said.
@@ -65,7 +65,7 @@ impl Finished {
         self
     }
 
-    /// Requires that a text is not on standard error.
+    /// Requires that a text is not in what it said.
     ///
     /// # Panics
     /// With what the run said.

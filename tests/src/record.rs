@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::report::Results;
 use crate::report::id_of;
-use crate::report::result_of;
 
 /// A checkpoint.
 #[derive(Clone, Debug)]
@@ -65,5 +64,20 @@ impl Record {
     /// The tests that have a result.
     pub fn recorded(&self) -> BTreeSet<(String, String)> {
         self.results().into_keys().collect()
+    }
+}
+
+/// A recorded outcome in the words of `expected.toml`.
+fn result_of(outcome: &Value) -> String {
+    if let Some(word) = outcome.as_str() {
+        return word.to_owned();
+    }
+    let failure = outcome["failed"]
+        .as_object()
+        .and_then(|failure| failure.iter().next());
+    let (kind, detail) = failure.unwrap_or_else(|| panic!("no outcome: {outcome}"));
+    match kind.as_str() {
+        "exit" | "signal" => format!("{kind} {detail}"),
+        other => other.to_owned(),
     }
 }

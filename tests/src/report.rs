@@ -56,7 +56,7 @@ impl Report {
         let mut results = Results::new();
         for line in self.of("test-finished") {
             let id = id_of(line);
-            let before = results.insert(id.clone(), result_of(&line["outcome"]));
+            let before = results.insert(id.clone(), told(line));
             assert_eq!(before, None, "{id:?} has two results in one leg");
         }
         results
@@ -102,21 +102,19 @@ pub(crate) fn id_of(line: &Value) -> (String, String) {
     (text("binary"), text("name"))
 }
 
-/// An outcome in the words of `expected.toml`.
-pub(crate) fn result_of(outcome: &Value) -> String {
-    if let Some(word) = outcome.as_str() {
-        return word.to_owned();
+/// The outcome of a finished test in the words of `expected.toml`.
+fn told(line: &Value) -> String {
+    let failure = &line["failure"];
+    let word = |value: &Value| {
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("no outcome: {line}"))
+            .to_owned()
+    };
+    match failure["kind"].as_str() {
+        None => word(&line["outcome"]),
+        Some("exit") => format!("exit {}", failure["code"]),
+        Some("signal") => format!("signal {}", failure["signal"]),
+        Some(kind) => kind.to_owned(),
     }
-    let failure = &outcome["failed"];
-    if let Some(code) = failure["exit"].as_i64() {
-        return format!("exit {code}");
-    }
-    if let Some(signal) = failure["signal"].as_i64() {
-        return format!("signal {signal}");
-    }
-    let kind = failure
-        .as_object()
-        .and_then(|failure| failure.keys().next());
-    kind.unwrap_or_else(|| panic!("no outcome: {outcome}"))
-        .clone()
 }

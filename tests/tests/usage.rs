@@ -78,7 +78,7 @@ fn a_wrong_configuration_is_96_and_named() {
             .says("memory-threshold"),
     );
     let file = lab.path("wrong.toml");
-    std::fs::write(&file, "[run]\nslow-timeout = \"1s\"\ntest-thraeds = 2\n").expect("writable");
+    fs_err::write(&file, "[run]\nslow-timeout = \"1s\"\ntest-thraeds = 2\n").expect("writable");
     let finished = lab.stt(["--config-file", file.as_str()]).run().code(96);
     drop(
         finished
@@ -148,7 +148,7 @@ fn no_project_is_102() {
 #[test]
 fn a_broken_manifest_is_102() {
     let lab = Lab::bare();
-    std::fs::write(lab.root.join("Cargo.toml"), "[package\n").expect("writable");
+    fs_err::write(lab.root.join("Cargo.toml"), "[package\n").expect("writable");
     drop(
         lab.stt(["--no-fail-fast"])
             .run()
@@ -174,7 +174,7 @@ fn a_binary_that_can_not_be_listed_is_104() {
 #[test]
 fn a_target_directory_that_is_a_file_is_named() {
     let lab = Lab::copied("empty");
-    std::fs::write(&lab.target, "not a directory").expect("writable");
+    fs_err::write(&lab.target, "not a directory").expect("writable");
     let finished = lab.stt(["--no-fail-fast"]).run();
     let code = finished.code;
     assert!(matches!(code, Some(96 | 101)), "{}", finished.transcript());
@@ -220,7 +220,7 @@ fn the_configuration_can_be_seen() {
         assert!(default.contains(key), "{key} is not in:\n{default}");
     }
     std::fs::create_dir(lab.root.join(".config")).expect("writable");
-    std::fs::write(
+    fs_err::write(
         lab.root.join(".config/stt.toml"),
         "[run]\nslow-timeout = \"7s\"\n",
     )
@@ -246,7 +246,7 @@ fn the_configuration_can_be_seen() {
         "{show}"
     );
     drop(lab.stt(["config", "check"]).run().code(0));
-    std::fs::write(
+    fs_err::write(
         lab.root.join(".config/stt.toml"),
         "[run]\nslow-timeout = 7\n",
     )

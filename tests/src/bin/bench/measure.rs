@@ -1,0 +1,123 @@
+//! What a command costs: time, CPU, and its own memory.
+
+use std::io::Read as _;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::sys::resource::Usage;
+use nix::sys::resource::UsageWho;
+use nix::sys::resource::getrusage;
+
+/// What was measured in one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    /// From start to end, in seconds.
+    pub(crate) wall: f64,
+    /// CPU time, user and system, of the runner and all its tests, in seconds.
+    pub(crate) cpu: f64,
+    /// The largest resident set of the runner alone, in bytes.
+    pub(crate) peak_rss: Option<u64>,
+    /// How long the tests alone took, as the runner itself says, in seconds.
+    pub(crate) tests_alone: Option<f64>,
+}
+
+/// A command that was measured.
+pub(crate) struct Measured {
+    /// What it cost.
+    pub(crate) figures: Figures,
+    /// What it wrote.
+    pub(crate) stdout: String,
+}
+
+/// Measures what happens between its start and its stop.
+pub(crate) struct Stopwatch {
+    start: Instant,
+    cpu: f64,
+}
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "time is what is measured")]
+    pub(crate) fn start() -> Self {
+        Self {
+            start: Instant::now(),
+            cpu: cpu_so_far(),
+        }
+    }
+
+    pub(crate) fn stop(self, peak_rss: Option<u64>) -> Figures {
+        Figures {
+            wall: self.start.elapsed().as_secs_f64(),
+            cpu: cpu_so_far() - self.cpu,
+            peak_rss,
+            tests_alone: None,
+        }
+    }
+}
+
+/// CPU time of ourselves and of all children that were waited for (`getrusage(2)`), in seconds.
+fn cpu_so_far() -> f64 {
+    let of = |who| {
+        let usage: Usage = getrusage(who).expect("getrusage knows both");
+        [usage.user_time(), usage.system_time()]
+            .map(seconds)
+            .iter()
+            .sum::<f64>()
+    };
+    of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a few hours of microseconds fit exactly"
+)]
+fn seconds(time: nix::sys::time::TimeVal) -> f64 {
+    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+}
+
+/// Runs a command that must succeed.
+#[expect(clippy::disallowed_methods, reason = "a command is what is measured")]
+pub(crate) fn command(mut command: Command) -> Measured {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let watch = Stopwatch::start();
+    let mut child = command.spawn().expect("it starts");
+    let mut out = child.stdout.take().expect("it is piped");
+    let pid = child.id();
+    let done = AtomicBool::new(false);
+    let mut text = Vec::new();
+    let (status, peak) = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| watch_memory(pid, &done));
+        out.read_to_end(&mut text).expect("a pipe can be read");
+        let status = child.wait().expect("our own child");
+        done.store(true, Ordering::Relaxed);
+        (status, watcher.join().expect("it only reads"))
+    });
+    let figures = watch.stop(peak);
+    let stdout = String::from_utf8_lossy(&text).into_owned();
+    assert!(status.success(), "{command:?}: {status}\n{stdout}");
+    Measured { figures, stdout }
+}
+
+/// `ru_maxrss` of a child holds the largest of its own children too, so its own high-water mark is read
+/// until it is gone (`VmHWM` of `proc(5)`).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody tells when the mark moves"
+)]
+fn watch_memory(pid: u32, done: &AtomicBool) -> Option<u64> {
+    let mut peak = None;
+    while !done.load(Ordering::Relaxed) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = mark.and_then(|mark| mark.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak = kib.map(|kib| kib * 1024).or(peak);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    peak
+}

@@ -1,0 +1,287 @@
+//! The guard stops a run before it takes the machine down, keeps what is known, and blames nobody
+//! without a second trial.
+
+use std::collections::BTreeSet;
+
+use stt_tests::Lab;
+use stt_tests::Log;
+use stt_tests::Results;
+use stt_tests::is_alive;
+
+const LINE: [&str; 2] = ["--memory-threshold", "400MB"];
+const QUICK_END: [&str; 4] = [
+    "--config",
+    "guard.grace-period='300ms'",
+    "--config",
+    "run.grace-period='300ms'",
+];
+
+fn id(binary: &str, name: &str) -> (String, String) {
+    (binary.to_owned(), name.to_owned())
+}
+
+fn names(results: &Results) -> BTreeSet<String> {
+    results.keys().map(|(_, name)| name.clone()).collect()
+}
+
+/// Runs harmless tests with `leaker` between them, until the guard stops the run; resumes it; and
+/// holds that the leaker alone was tried twice and failed.
+fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
+    let lab = Lab::shared("hostile");
+    let (first, second) = (lab.log(), lab.log());
+    let chosen = [
+        "--no-fail-fast",
+        "-j",
+        "2",
+        "calm_",
+        "exits_with_seven",
+        "prints_what_is_no_text",
+        leaker,
+    ];
+    let stopped = lab
+        .stt(chosen)
+        .args(LINE)
+        .args(extra)
+        .args(QUICK_END)
+        .log(&first)
+        .run()
+        .code(42);
+    lab.assert_clean();
+    assert!(!is_alive(lab.traced(leaker).expect("it ran")[0]));
+    drop(
+        stopped
+            .says(leaker)
+            .says("hostile::memory")
+            .says("--resume")
+            .says("400"),
+    );
+
+    let record = lab.record();
+    let kept = record.results();
+    assert!(!names(&kept).contains(leaker), "it has a result: {kept:?}");
+    assert_eq!(record.of("stopped").count(), 1, "{:#}", record.json);
+    assert_eq!(
+        record.of("stopped").next().expect("one")["largest"][0]["test"]["name"],
+        leaker
+    );
+
+    let resumed = lab
+        .json(["--resume"])
+        .args(LINE)
+        .args(extra)
+        .args(QUICK_END)
+        .log(&second)
+        .run()
+        .code(100);
+    lab.assert_clean();
+    let report = resumed.report();
+    let again = report.results();
+    assert_eq!(again[&id("hostile::memory", leaker)], "breach");
+    let both: Vec<_> = again.keys().filter(|id| kept.contains_key(*id)).collect();
+    assert!(both.is_empty(), "with a result, and run again: {both:?}");
+    let all: BTreeSet<_> = names(&kept).into_iter().chain(names(&again)).collect();
+    assert_eq!(all.len(), 10 + 1 + 1 + 1 + 1, "{all:?}");
+    ran_once(&first, &second, &kept);
+    let last = report.of("test-started").last().expect("it was started");
+    assert_eq!(
+        last["test"]["name"], leaker,
+        "the suspect comes last, alone"
+    );
+    let reason = report.finished(leaker)["failure"]["reason"].to_string();
+    assert!(reason.contains("400"), "{reason}");
+    let failed = report.one("run-finished")["failed"].to_string();
+    for name in [
+        leaker,
+        "calm_failure",
+        "exits_with_seven",
+        "prints_what_is_no_text",
+    ] {
+        assert!(
+            failed.contains(name),
+            "{name} is not among the failed of the whole run: {failed}"
+        );
+    }
+
+    // The run is complete now, and says so without running anything.
+    let third = lab.json(["--resume"]).args(LINE).run().code(100);
+    assert_eq!(third.report().of("test-started").count(), 0);
+}
+
+/// No test that had a result after the first leg was started in the second.
+fn ran_once(first: &Log, second: &Log, kept: &Results) {
+    let again = second.starts();
+    for id in kept.keys() {
+        assert!(!again.contains_key(id), "{id:?} ran twice");
+    }
+    assert!(
+        first.starts().values().all(|count| *count == 1),
+        "{:?}",
+        first.starts()
+    );
+}
+
+#[test]
+fn a_leak_stops_the_run_and_is_blamed_when_it_leaks_alone() {
+    stopped_resumed_blamed("leaks_fast", &[]);
+}
+
+#[test]
+fn a_leak_that_ignores_term_is_stopped_too() {
+    stopped_resumed_blamed("leaks_and_ignores_term", &[]);
+}
+
+#[test]
+fn a_slow_leak_is_seen_as_well() {
+    stopped_resumed_blamed("leaks_slowly", &["--check-interval", "200ms"]);
+}
+
+#[test]
+fn a_test_is_ended_long_before_it_has_what_it_wants() {
+    let lab = Lab::shared("hostile");
+    let stopped = lab
+        .json(["--exact", "leaks_fast"])
+        .args(LINE)
+        .args(QUICK_END)
+        .run()
+        .code(42);
+    let report = stopped.report();
+    let stop = &report.one("run-finished")["stop"];
+    let used = stop["largest"][0]["memory"].as_u64().expect("a number");
+    assert!(
+        (360_000_000..1_500_000_000).contains(&used),
+        "seen at {used} bytes"
+    );
+    assert_eq!(
+        report
+            .of("guard")
+            .filter(|line| line["action"] == "stop")
+            .count(),
+        1
+    );
+    assert_eq!(report.of("test-unfinished").count(), 1);
+    assert_eq!(report.one("run-finished")["outcome"], "stopped");
+}
+
+#[test]
+fn shedding_lets_the_others_finish_and_tries_the_large_one_alone() {
+    let lab = Lab::shared("hostile");
+    let stt = lab.json([
+        "--no-fail-fast",
+        "-j",
+        "2",
+        "calm_0",
+        "aborts",
+        "leaks_fast",
+        "--on-breach",
+        "shed",
+    ]);
+    let finished = stt.args(LINE).args(QUICK_END).run().code(100);
+    lab.assert_clean();
+    let report = finished.report();
+    let results = report.results();
+    assert_eq!(results.len(), 12);
+    assert_eq!(results[&id("hostile::memory", "leaks_fast")], "breach");
+    assert_eq!(results[&id("hostile::death", "aborts")], "signal 6");
+    let shed = report
+        .of("guard")
+        .find(|line| line["action"] == "shed")
+        .expect("it was shed first");
+    assert_eq!(shed["test"]["name"], "leaks_fast");
+}
+
+#[test]
+fn what_stays_below_the_line_is_let_alone() {
+    let lab = Lab::shared("hostile");
+    let stt = lab
+        .json(["--exact", "takes_some_and_passes", "calm_00"])
+        .env("HOSTILE_MEMORY", "150000000");
+    let report = stt.args(LINE).run().code(0).report();
+    assert_eq!(report.count("passed"), 2);
+    assert_eq!(
+        report
+            .of("guard")
+            .filter(|line| line["action"] == "stop")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn without_the_guard_nothing_is_stopped() {
+    let lab = Lab::shared("hostile");
+    let stt = || {
+        let stt = lab.json([
+            "--exact",
+            "takes_some_and_passes",
+            "--memory-threshold",
+            "100MB",
+        ]);
+        stt.env("HOSTILE_MEMORY", "1000000000").args(QUICK_END)
+    };
+    drop(stt().run().code(42));
+    let report = stt().args(["--no-guard"]).run().code(0).report();
+    assert_eq!(report.count("passed"), 1);
+    assert_eq!(report.of("guard").count(), 0);
+}
+
+#[test]
+fn a_cpu_threshold_that_somebody_set_is_meant() {
+    let lab = Lab::shared("hostile");
+    let line = [
+        "--cpu-threshold",
+        "50%",
+        "--config",
+        "guard.cpu-sustain='2s'",
+    ];
+    let chosen = ["--exact", "--no-fail-fast", "calm_00", "burns_every_core"];
+    drop(
+        lab.stt(chosen)
+            .args(line)
+            .args(QUICK_END)
+            .run()
+            .code(42)
+            .says("burns_every_core")
+            .says("50"),
+    );
+    lab.assert_clean();
+    assert!(!is_alive(
+        lab.traced("burns_every_core").expect("it ran")[0]
+    ));
+    let resumed = lab
+        .json(["--resume"])
+        .args(line)
+        .args(QUICK_END)
+        .run()
+        .code(100);
+    let report = resumed.report();
+    assert_eq!(
+        report.results()[&id("hostile::family", "burns_every_core")],
+        "breach"
+    );
+    lab.assert_clean();
+}
+
+#[test]
+fn a_family_that_hides_is_ended_by_a_stop_as_well() {
+    let lab = Lab::shared("hostile");
+    let chosen = [
+        "--exact",
+        "-j",
+        "3",
+        "leaves_a_daemon_and_hangs",
+        "ignores_term",
+        "leaks_slowly",
+    ];
+    let stt = lab
+        .json(chosen)
+        .args(["--memory-threshold", "200MB"])
+        .args(QUICK_END);
+    drop(stt.run().code(42));
+    lab.assert_clean();
+    for name in ["daemon", "ignores_term", "leaks_slowly"] {
+        assert!(
+            !is_alive(lab.traced(name).expect("it ran")[0]),
+            "{name} lives"
+        );
+    }
+}

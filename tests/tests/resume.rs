@@ -1,0 +1,209 @@
+//! `--resume`: what has a result never runs again, and everything else does.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use stt_tests::Lab;
+use stt_tests::Results;
+
+/// Moves the modification time of a file, so that cargo builds what depends on it again.
+fn touch(path: &Utf8Path) {
+    let text = fs_err::read(path).expect("readable");
+    fs_err::write(path, text).expect("writable");
+}
+
+fn merged(first: Results, second: Results) -> Results {
+    let mut all: BTreeMap<_, _> = first;
+    for (id, result) in second {
+        let before = all.insert(id.clone(), result);
+        assert_eq!(before, None, "{id:?} ran in both legs");
+    }
+    all
+}
+
+#[test]
+fn the_rest_runs_after_a_failure_ended_the_run() {
+    let lab = Lab::shared("counting");
+    let (first_log, second_log) = (lab.log(), lab.log());
+    let first = lab.json(["-j", "1"]).log(&first_log).run().code(100);
+    assert_eq!(first.report().one("run-finished")["cancelled"], true);
+    let second = lab
+        .json(["--resume", "--no-fail-fast"])
+        .log(&second_log)
+        .run()
+        .code(100);
+    let mut expected = lab.expected().results(&[]);
+    let all = merged(first.results(), second.results());
+    expected.retain(|_, result| result != "ignored");
+    let mut ran = all;
+    ran.retain(|_, result| result != "ignored");
+    assert_eq!(ran, expected);
+    assert_eq!(second_log.count("fails_until_told"), 0, "it has its result");
+    let starts =
+        [first_log.starts(), second_log.starts()].map(|starts| starts.values().sum::<usize>());
+    assert_eq!(starts[0] + starts[1], 41);
+    assert!(starts[1] > 0, "nothing was left: the test shows nothing");
+    let report = second.report();
+    assert_eq!(report.count("passed") + report.count("failed"), 41);
+    assert_eq!(report.count("ignored"), 1);
+    assert_eq!(
+        report.one("run-started")["run"],
+        first.report().one("run-started")["run"]
+    );
+}
+
+#[test]
+fn a_complete_run_has_nothing_to_resume() {
+    let lab = Lab::shared("counting");
+    for (mended, code) in [(true, 0), (false, 100)] {
+        let stt = lab.stt(["--no-fail-fast"]);
+        let stt = if mended {
+            stt.env("COUNTING_MENDED", "1")
+        } else {
+            stt
+        };
+        drop(stt.run().code(code));
+        let before = lab.record().results();
+        let log = lab.log();
+        let resumed = lab.stt(["--resume"]).log(&log).run().code(code);
+        assert!(log.starts().is_empty(), "{:?}", log.starts());
+        let said = resumed.transcript().to_lowercase();
+        assert!(said.contains("nothing"), "it does not say so: {said}");
+        assert_eq!(lab.record().results(), before);
+        if !mended {
+            drop(resumed.says("fails_until_told"));
+        }
+    }
+}
+
+#[test]
+fn without_a_checkpoint_everything_runs_and_the_user_is_told() {
+    let lab = Lab::shared("counting");
+    let log = lab.log();
+    let finished = lab.stt(["--resume", "--no-fail-fast"]).log(&log).run();
+    match finished.code {
+        Some(100) => assert_eq!(log.starts().len(), 41),
+        Some(96) => assert!(log.starts().is_empty()),
+        _ => panic!("{}", finished.transcript()),
+    }
+    drop(finished.says("checkpoint.json"));
+}
+
+#[test]
+fn the_selection_comes_from_the_checkpoint() {
+    let lab = Lab::shared("slow");
+    drop(
+        lab.json(["--lib", "t0", "--skip", "t05", "-j", "1"])
+            .run()
+            .code(100),
+    );
+    let resumed = lab.json(["--resume", "--no-fail-fast"]).run().code(100);
+    let report = resumed.report();
+    assert_eq!(report.count("passed") + report.count("failed"), 9);
+    assert!(report.results().keys().all(|(binary, _)| binary == "slow"));
+}
+
+#[test]
+fn results_of_a_changed_binary_are_dropped_by_name() {
+    let lab = Lab::copied("counting");
+    let run = |args: &[&str]| {
+        let log = lab.log();
+        let finished = lab
+            .stt(args)
+            .env("COUNTING_MENDED", "1")
+            .log(&log)
+            .run()
+            .code(0);
+        (finished, log.starts())
+    };
+    run(&["--no-fail-fast"]);
+    let second = lab.root.join("tests/second.rs");
+    let source = fs_err::read_to_string(&second).expect("readable");
+    fs_err::write(
+        &second,
+        source + "\ncounting::tests!(\"counting::second\": t99);\n",
+    )
+    .expect("writable");
+    let (resumed, starts) = run(&["--resume"]);
+    drop(
+        resumed
+            .says("counting::second")
+            .never_says("counting::first"),
+    );
+    assert_eq!(starts.len(), 21);
+    assert!(
+        starts
+            .keys()
+            .all(|(binary, _)| binary == "counting::second"),
+        "{starts:?}"
+    );
+    assert_eq!(
+        lab.record()
+            .results()
+            .values()
+            .filter(|result| *result == "passed")
+            .count(),
+        42
+    );
+}
+
+#[test]
+fn an_identical_rebuild_keeps_every_result() {
+    let lab = Lab::copied("counting");
+    drop(
+        lab.stt(["--no-fail-fast"])
+            .env("COUNTING_MENDED", "1")
+            .run()
+            .code(0),
+    );
+    for file in ["src/lib.rs", "tests/first.rs", "tests/second.rs"] {
+        touch(&lab.root.join(file));
+    }
+    let log = lab.log();
+    drop(
+        lab.stt(["--resume"])
+            .env("COUNTING_MENDED", "1")
+            .log(&log)
+            .run()
+            .code(0),
+    );
+    assert!(log.starts().is_empty(), "ran again: {:?}", log.starts());
+}
+
+#[test]
+fn a_new_run_begins_anew() {
+    let lab = Lab::shared("counting");
+    drop(lab.json(["--no-fail-fast"]).run().code(100));
+    let log = lab.log();
+    let second = lab
+        .json(["--no-fail-fast"])
+        .env("COUNTING_MENDED", "1")
+        .log(&log)
+        .run()
+        .code(0);
+    assert_eq!(log.starts().len(), 41);
+    assert_eq!(second.report().one("run-started")["kept"], 0);
+    assert_eq!(
+        lab.record()
+            .results()
+            .values()
+            .filter(|result| *result == "passed")
+            .count(),
+        41
+    );
+}
+
+#[test]
+fn a_run_can_be_resumed_more_than_once() {
+    let lab = Lab::shared("slow");
+    let mut all = Results::new();
+    for leg in 1..=7 {
+        let resume: &[&str] = if leg == 1 { &[] } else { &["--resume"] };
+        let finished = lab.json(resume).args(["-j", "1"]).run().code(100);
+        all = merged(all, finished.results());
+    }
+    assert_eq!(all, lab.expected().results(&[]));
+    let end = lab.json(["--resume"]).run().code(100);
+    assert!(end.results().is_empty());
+    assert_eq!(end.report().count("failed"), 6);
+}
