@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::io::Seek as _;
 use std::io::Write as _;
 use std::mem;
+use std::mem::Discriminant;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -118,8 +119,8 @@ struct State {
     write_fails: bool,
     /// Whether the caller knows that records are lost.
     loses: bool,
-    /// Whether the last sync failed, and the caller knows.
-    sync_fails: bool,
+    /// How the last sync failed, which the caller knows.
+    sync_fails: Option<Discriminant<CheckpointError>>,
 }
 
 impl Writer {
@@ -171,7 +172,7 @@ impl Writer {
                 tail: Tail::new(end, empty),
                 write_fails: false,
                 loses: false,
-                sync_fails: false,
+                sync_fails: None,
             }),
         })
     }
@@ -228,15 +229,16 @@ impl Writer {
 
     /// Writes what waits, and sees to it that a power cut takes nothing of what was appended before.
     /// Other threads can append meanwhile. A file that was removed during the run, as by
-    /// `cargo clean`, is made again with everything that was in it; one that another took the place of
-    /// is left alone.
+    /// `cargo clean`, is made again with everything that was in it. One that another file took the
+    /// place of is not: that belongs to a later run, and ours goes on in a file without a name.
     ///
     /// # Errors
-    /// One of that is not possible. As with [`Writer::append`], it is told once until it works again.
+    /// One of that is not possible. Each kind is told once until it works again.
     pub fn sync(&self) -> Result<(), CheckpointError> {
         let synced = self.try_sync();
-        let known = mem::replace(&mut self.lock().sync_fails, synced.is_err());
-        if known { Ok(()) } else { synced }
+        let now = synced.as_ref().err().map(mem::discriminant);
+        let before = mem::replace(&mut self.lock().sync_fails, now);
+        if now == before { Ok(()) } else { synced }
     }
 
     fn try_sync(&self) -> Result<(), CheckpointError> {
@@ -251,7 +253,7 @@ impl Writer {
                         return Err(CheckpointError::Replaced { path: path() });
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(error) if is_missing(&error) => {
                     let again = recreate(&self.path, &state.file, state.tail.end());
                     let again = again.map_err(|source| CheckpointError::Create {
                         path: path(),
@@ -293,6 +295,14 @@ impl std::fmt::Debug for State {
             .field("end", &self.tail.end())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the error says that a path leads nowhere.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// The line of a record for a file of this size.
@@ -536,8 +546,9 @@ mod tests {
         let writer = Writer::create(&path, &header(), [passed("a")]).unwrap();
         fs::remove_dir_all(dir.join("target")).unwrap();
         fs_err::write(dir.join("target"), "in the way").unwrap();
-        // A path below a file is not missing but impossible; a missing one needs the way free.
-        drop(writer.sync());
+        let error = writer.sync().unwrap_err();
+        assert!(matches!(error, CheckpointError::Create { .. }), "{error}");
+        writer.sync().unwrap();
         fs::remove_file(dir.join("target")).unwrap();
         writer.sync().unwrap();
         assert_eq!(loaded(&path).len(), 1);
@@ -550,9 +561,16 @@ mod tests {
         let ours = Writer::create(&path, &header(), NONE).unwrap();
         let theirs = Writer::create(&path, &header(), [passed("theirs")]).unwrap();
         ours.append(&passed("ours")).unwrap();
-        let error = ours.sync().unwrap_err();
-        assert!(matches!(error, CheckpointError::Replaced { .. }), "{error}");
-        ours.sync().unwrap();
+        for _ in 0..2 {
+            let error = ours.sync().unwrap_err();
+            assert!(matches!(error, CheckpointError::Replaced { .. }), "{error}");
+            // It is told once, and once more when it has been well in between.
+            ours.sync().unwrap();
+            fs::rename(&path, dir.join("theirs")).unwrap();
+            ours.sync().unwrap();
+            assert_eq!(loaded(&path), HashSet::from([test_id("app", "ours")]));
+            fs::rename(dir.join("theirs"), &path).unwrap();
+        }
         theirs.sync().unwrap();
         let only = HashSet::from([test_id("app", "theirs")]);
         assert_eq!(loaded(&path), only);

@@ -34,6 +34,8 @@ pub(super) const CLOSING: &[u8] = b"\n]}";
 pub(super) const MAX_HEADER: usize = 16 << 20;
 /// The longest line of a record that is written or read.
 pub(super) const MAX_RECORD: usize = 1 << 20;
+/// The longest text in a header, in bytes; `PATH_MAX` of Linux.
+const MAX_VALUE: usize = 4096;
 /// How much of each stream of a failed test is kept, half from its head and half from its tail.
 const MAX_STREAM: usize = 16 << 10;
 
@@ -320,7 +322,7 @@ impl Header {
             .ok_or_else(|| damaged("its header is cut off"))?;
         let fields = [b"{", inner, b"}"].concat();
         let header: Self = serde_json::from_slice(&fields)
-            .map_err(|error| HeaderFault::Damaged(error.to_string()))?;
+            .map_err(|error| HeaderFault::Damaged(shown(&error.to_string())))?;
         header.check().map_err(HeaderFault::Damaged)?;
         Ok(header)
     }
@@ -357,6 +359,9 @@ impl Header {
             if value.chars().any(char::is_control) {
                 return Err(format!("`{key}` holds a control character"));
             }
+            if value.len() > MAX_VALUE {
+                return Err(format!("`{key}` holds more than {MAX_VALUE} bytes"));
+            }
         }
         for (key, value) in [
             ("target", &build.target),
@@ -367,12 +372,18 @@ impl Header {
             if let Some(value) = value
                 && !is_plain_word(value)
             {
-                let shown = value.escape_debug();
-                return Err(format!("`{key}` is no plain name: `{shown}`"));
+                return Err(format!("`{key}` is no plain name: `{}`", shown(value)));
             }
         }
         Ok(())
     }
+}
+
+/// The beginning of a text that anybody may have written, as it may be shown on a terminal.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().take(LONGEST).map(visible).collect()
 }
 
 /// Letters, digits, `_`, `.` and `-`, and no `-` in front.
@@ -560,11 +571,17 @@ pub(super) mod tests {
             (line.replace("\"leg\":1,", ""), None),
             (line.replace("\"leg\":1,", "\"leg\":1,\"args\":[],"), None),
             (line.replace("\"leg\":1,", "\"leg\":-1,"), None),
+            (line.replace("leg", "\\u001b[2J"), None),
+            (line.replace("leg", &"l".repeat(10_000)), None),
         ];
         for (line, future) in cases {
             match Header::decode(line.as_bytes()).expect_err(&line) {
                 HeaderFault::Future(found) => assert_eq!(Some(found), future, "{line}"),
-                HeaderFault::Damaged(reason) => assert_eq!(future, None, "{line}: {reason}"),
+                HeaderFault::Damaged(reason) => {
+                    assert_eq!(future, None, "{line}: {reason}");
+                    // It is shown on a terminal, whoever wrote the file.
+                    assert!(reason.len() <= 200 && !reason.contains(char::is_control));
+                }
             }
         }
     }
@@ -621,6 +638,9 @@ pub(super) mod tests {
                 Err(HeaderFault::Damaged(refused))
             );
         }
+        let mut long = header();
+        long.selection.tests.names.push("x".repeat(MAX_VALUE + 1));
+        assert!(long.encode().unwrap_err().contains("`names`"));
         let mut plain = header();
         plain.selection.build.target = Some("x86_64-unknown-linux-gnu".to_owned());
         plain.selection.build.cargo_profile = Some("ci.fast".to_owned());

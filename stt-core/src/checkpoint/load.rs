@@ -735,7 +735,14 @@ mod tests {
             );
             assert!(error.to_string().contains("checkpoint.json"));
         }
+    }
 
+    #[test]
+    fn what_is_no_file_of_ours_is_not_even_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let path = dir.join("checkpoint.json");
+        fs::write(&path, "{}").unwrap();
         let missing = load(&dir.join("none.json"), "/".into()).unwrap_err();
         assert!(matches!(missing, LoadError::NotFound { .. }), "{missing}");
         let below_a_file = load(&path.join("x"), "/".into()).unwrap_err();
