@@ -37,7 +37,8 @@ fn dump() {
     let exe = std::env::current_exe().unwrap();
     let name = exe.file_name().unwrap().to_str().unwrap();
     let name = name.rsplit_once('-').map_or(name, |(name, _hash)| name);
-    std::fs::write(std::path::Path::new(&dir).join(name), all).unwrap();
+    // While it lists its tests there is no such directory.
+    drop(std::fs::write(std::path::Path::new(&dir).join(name), all));
 }
 "#;
 
@@ -66,7 +67,10 @@ const FILES: &[(&str, &str)] = &[
     ("LICENSE", "do\n"),
     (
         ".cargo/config.toml",
-        "[env]
+        // So that a test finds its libraries only with the right path for the loader.
+        "[build]
+         rustflags = ['-Cprefer-dynamic']
+         [env]
          FROM_CONFIG = 'plain'
          FORCED = { value = 'forced', force = true }
          UNFORCED = { value = 'unforced' }
@@ -429,9 +433,10 @@ fn so_it_does_with_a_target_a_runner_and_a_build_directory() {
     let fixture = Fixture::new();
     let triple = fixture.rustc(None).triple;
     let config = fixture.root.join(".cargo/config.toml");
-    let more = "[build]\nbuild-dir = 'elsewhere'\n\
-                [target.'cfg(unix)']\nrunner = ['env', 'RAN_BY=the runner']\n";
-    let with_more = fs::read_to_string(&config).expect("the configuration") + more;
+    let with_more = fs::read_to_string(&config)
+        .expect("the configuration")
+        .replace("[build]\n", "[build]\nbuild-dir = 'elsewhere'\n")
+        + "[target.'cfg(unix)']\nrunner = ['env', 'RAN_BY=the runner']\n";
     stt_core::fs::write_atomic(&config, with_more.as_bytes()).expect("the configuration");
     let selection = BuildSelection {
         target: Some(triple.clone()),
