@@ -302,7 +302,10 @@ fn read_manifest(package: &Package) -> Result<Manifest, BinaryError> {
 pub(super) mod tests {
     use std::sync::Arc;
 
+    use camino::Utf8Path;
+
     use super::*;
+    use crate::discovery::rustc::Rustc;
 
     /// A binary to try commands on.
     pub(in crate::discovery) fn binary(harness: Harness, runner: Option<&[&str]>) -> TestBinary {
@@ -349,6 +352,66 @@ pub(super) mod tests {
         assert_eq!(plain.cwd, "/w/p");
         let run = binary(Harness::Libtest, Some(&["wine", "-x"])).command(["--list"]);
         assert_eq!(run.shown(), "wine -x /t/debug/deps/it-1 --list");
+    }
+
+    /// What `test_binaries` says of test binaries `it` of package `p`, whose folder is `dir`.
+    fn binaries_of(dir: &str, package_ids: &[&str]) -> Result<Vec<TestBinary>, BinaryError> {
+        let package = format!(
+            r#"{{"name":"p","version":"0.1.0","id":"p","targets":[],"features":{{}},"dependencies":[],"manifest_path":"{dir}/Cargo.toml"}}"#
+        );
+        let workspace = format!(
+            r#"{{"packages":[{package}],"workspace_members":[],"target_directory":"/t","version":1,"workspace_root":"/w"}}"#
+        );
+        let target = r#"{"name":"it","kind":["test"],"src_path":"/x.rs"}"#;
+        let built = Built {
+            tests: package_ids
+                .iter()
+                .map(|id| TestArtifact {
+                    package_id: (*id).to_owned(),
+                    target: serde_json::from_str(target).unwrap(),
+                    executable: "/t/debug/deps/it-1".into(),
+                })
+                .collect(),
+            ..Built::default()
+        };
+        let setting = Setting {
+            workspace: &Workspace::parse(workspace.as_bytes()).unwrap(),
+            config: &CargoConfig::default(),
+            toolchain: &Toolchain {
+                host: Rustc::parse("/s/lib/rustlib/h/lib").unwrap(),
+                targets: Vec::new(),
+            },
+            inherited: &Arc::default(),
+            cargo: "cargo".as_ref(),
+            run: &RunId::from_random([0; 16]),
+        };
+        test_binaries(&built, &setting)
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let message = |dir: &str, ids: &[&str]| binaries_of(dir, ids).unwrap_err().to_string();
+        assert_eq!(
+            message(dir.as_str(), &["q"]),
+            "the metadata have no package `q`, of which a test was built"
+        );
+        assert_eq!(
+            message("/gone", &["p"]),
+            "the folder `/gone` of package `p` is no directory"
+        );
+        let manifest = dir.join("Cargo.toml");
+        let path = dir.as_str();
+        assert_eq!(message(path, &["p"]), format!("cannot read `{manifest}`"));
+        crate::fs::write_atomic(&manifest, b"[").unwrap();
+        assert_eq!(message(path, &["p"]), format!("`{manifest}` is not valid"));
+        let text = b"[[test]]\nname = 'it'\nharness = false";
+        crate::fs::write_atomic(&manifest, text).unwrap();
+        assert!(message(path, &["p", "p"]).starts_with("`p::it` was built twice"));
+        let binaries = binaries_of(path, &["p"]).unwrap();
+        assert_eq!(binaries[0].harness, Harness::Custom);
+        assert_eq!(binaries[0].cwd, dir);
     }
 
     #[test]
