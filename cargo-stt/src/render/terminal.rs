@@ -70,7 +70,9 @@ impl Emulator {
         assert_eq!(self.row + 1, self.lines.len());
         let mut anew = Self::new(columns, self.rows);
         for (index, (line, wrapped)) in self.lines.iter().zip(&self.wrapped).enumerate() {
-            line.iter().for_each(|c| anew.put(*c));
+            for c in line {
+                anew.put(*c);
+            }
             if !wrapped && index < self.row {
                 anew.next_line();
             }
