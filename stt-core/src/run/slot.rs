@@ -114,7 +114,7 @@ impl Slot {
         // An order to end the test may come before its process does.
         self.control.reserve();
         // The receiver lives as long as this does, unless its thread has panicked, which was reported.
-        drop(self.orders.send(order));
+        let _ = self.orders.send(order);
     }
 
     /// Ends the thread, after the test that it may run.
