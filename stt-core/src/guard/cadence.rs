@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::GuardConfig;
 use crate::guard::lines::Lines;
+use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -66,8 +67,15 @@ pub fn plan(
 
 /// How much memory can be filled before something has to be decided; `None` when that is unknown.
 fn headroom(lines: &Lines, sample: &Sample) -> Option<Bytes> {
-    let memory = sample.memory?;
     let family = sample.family.as_ref().map(|family| family.memory);
+    let fullest = headroom_of(lines, sample.memory?, family)?;
+    let scarcest = sample
+        .scarcest
+        .and_then(|memory| headroom_of(lines, memory, family));
+    Some(fullest.min(scarcest.unwrap_or(fullest)))
+}
+
+fn headroom_of(lines: &Lines, memory: Memory, family: Option<Bytes>) -> Option<Bytes> {
     let to_critical = lines.critical(memory.total).saturating_sub(memory.used);
     let (_, threshold) = lines.hold_and_threshold(memory.total);
     if lines.bounds_run() {
@@ -92,7 +100,6 @@ mod tests {
     use crate::guard::policy::fixtures::memory;
     use crate::guard::sample::Bound;
     use crate::guard::sample::Family;
-    use crate::guard::sample::Memory;
     use crate::units::Threshold;
 
     /// So many of 100 GB are used, and so many of them by the run.
@@ -156,6 +163,17 @@ mod tests {
         assert_eq!(plan_for(91, Some(1)).sleep.as_millis(), 50);
         assert_eq!(plan_for(10, None).sleep, BLIND);
         assert!(plan(&config, 2, &gigabytes(1, Some(0)), Some(Duration::ZERO)).read_family);
+    }
+
+    #[test]
+    fn a_small_container_on_a_large_machine_is_watched_closely() {
+        let mut sample = gigabytes(50, Some(0));
+        sample.scarcest = Some(Memory {
+            used: Bytes(1_000_000_000),
+            total: Bytes(2_000_000_000),
+            bound: Bound::ControlGroup,
+        });
+        assert_eq!(plan(&config(), 2, &sample, None).sleep.as_millis(), 30);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub mod priority;
 mod sample;
 mod sampler;
 
+#[cfg(test)]
+mod attack;
+
 pub use policy::Act;
 pub use policy::Breach;
 pub use policy::Candidate;

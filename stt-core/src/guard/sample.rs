@@ -10,6 +10,9 @@ use crate::units::Percent;
 pub struct Sample {
     /// The memory whose limit is the nearest: the machine's, or that of a control group around us.
     pub memory: Option<Memory>,
+    /// The memory with the fewest bytes left, which is the first to be full when something floods. It may
+    /// be another one: half of a small container is less than a fifth of a large machine.
+    pub scarcest: Option<Memory>,
     /// Swap space of the machine.
     pub swap: Option<Memory>,
     /// The share of the cores we may use that was busy during a window of at least a second.

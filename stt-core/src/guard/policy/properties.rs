@@ -64,7 +64,7 @@ fn ticks(samples: impl Strategy<Value = Sample>) -> impl Strategy<Value = Vec<Ti
         sample,
         situation,
     });
-    vec(tick, 1..80)
+    vec(tick, 1..40)
 }
 
 prop_compose! {
@@ -171,7 +171,7 @@ proptest! {
     #[test]
     fn a_sample_that_says_nothing_changes_nothing(
         config in configs(), ticks in ticks(samples(1100, 1000, 1500)),
-        at in 0..80_usize, situation in situations(),
+        at in 0..40_usize, situation in situations(),
     ) {
         let at = at % ticks.len();
         let mut policy = Policy::new(&config, 2);

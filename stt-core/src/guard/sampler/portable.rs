@@ -75,6 +75,7 @@ impl Sampler {
         self.read_cpu(now);
         Sample {
             memory,
+            scarcest: memory,
             swap,
             cpu_busy: self.cpu_busy,
             family: read_family.and_then(|read| read()),

@@ -17,6 +17,17 @@ use crate::units::Bytes;
 /// Limits are changed by hand, if at all: they are read again this often.
 const LIMITS_EVERY: Duration = Duration::from_secs(1);
 
+/// Memory at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// The fullest of the machine and the groups around us, by share.
+    pub(super) fullest: Option<Memory>,
+    /// The one with the fewest bytes left.
+    pub(super) scarcest: Option<Memory>,
+    /// Swap space.
+    pub(super) swap: Option<Memory>,
+}
+
 /// Reads the memory whose limit is the nearest.
 #[derive(Debug)]
 pub(super) struct MemoryMeter {
@@ -69,12 +80,8 @@ impl MemoryMeter {
         }
     }
 
-    /// The memory nearest to its limit, and the swap space.
-    pub(super) fn read(
-        &mut self,
-        now: Moment,
-        buffer: &mut [u8],
-    ) -> (Option<Memory>, Option<Memory>) {
+    /// The memory as it is now.
+    pub(super) fn read(&mut self, now: Moment, buffer: &mut [u8]) -> Reading {
         let info = self
             .meminfo
             .as_ref()
@@ -90,12 +97,17 @@ impl MemoryMeter {
             }
         }
         let nearest = machine(info).and_then(|machine| self.nearest(machine, buffer));
-        (nearest, swap(info))
+        Reading {
+            fullest: nearest.map(|(fullest, _)| fullest),
+            scarcest: nearest.map(|(_, scarcest)| scarcest),
+            swap: swap(info),
+        }
     }
 
-    /// The nearest limit of all; `None` when one of them can't be read, for that one may be it.
-    fn nearest(&self, machine: Memory, buffer: &mut [u8]) -> Option<Memory> {
-        let mut nearest = machine;
+    /// The memory that is the fullest by share and the one with the fewest bytes left; `None` when
+    /// one of them can't be read, for that one may be it.
+    fn nearest(&self, machine: Memory, buffer: &mut [u8]) -> Option<(Memory, Memory)> {
+        let (mut fullest, mut scarcest) = (machine, machine);
         for group in &self.groups {
             let limit = match group.limit {
                 Limit::Of(limit) if limit < machine.total => limit,
@@ -108,16 +120,19 @@ impl MemoryMeter {
                 bound: Bound::ControlGroup,
             };
             // `memory.stat` is the expensive file, and what it says only makes the use smaller.
-            if !is_nearer(with_cache, nearest) {
+            if !is_fuller(with_cache, fullest) && !is_scarcer(with_cache, scarcest) {
                 continue;
             }
             let used = with_cache.used.saturating_sub(group.reclaimable(buffer)?);
             let without_cache = Memory { used, ..with_cache };
-            if is_nearer(without_cache, nearest) {
-                nearest = without_cache;
+            if is_fuller(without_cache, fullest) {
+                fullest = without_cache;
+            }
+            if is_scarcer(without_cache, scarcest) {
+                scarcest = without_cache;
             }
         }
-        Some(nearest)
+        Some((fullest, scarcest))
     }
 }
 
@@ -200,8 +215,13 @@ fn swap(info: MemInfo) -> Option<Memory> {
     })
 }
 
+/// Whether one memory has fewer bytes left than the other.
+fn is_scarcer(one: Memory, other: Memory) -> bool {
+    one.total.saturating_sub(one.used) < other.total.saturating_sub(other.used)
+}
+
 /// Whether one memory is fuller than the other, by share.
-fn is_nearer(one: Memory, other: Memory) -> bool {
+fn is_fuller(one: Memory, other: Memory) -> bool {
     let cross = |a: Memory, b: Memory| u128::from(a.used.0) * u128::from(b.total.0);
     cross(one, other) > cross(other, one)
 }
@@ -225,7 +245,7 @@ mod tests {
     const UNLIMITED: &str = "9223372036854771712\n";
 
     fn read(tree: &Tree) -> Option<Memory> {
-        meter(tree).read(Moment::ZERO, &mut [0; 4096]).0
+        meter(tree).read(Moment::ZERO, &mut [0; 4096]).fullest
     }
 
     fn meter(tree: &Tree) -> MemoryMeter {
@@ -330,6 +350,16 @@ mod tests {
     }
 
     #[test]
+    fn the_scarcest_memory_is_told_beside_the_fullest() {
+        let tree = machine_tree();
+        tree.v2("/", "/");
+        v2_group(&tree, "sys/fs/cgroup", "204800\n", "max\n", 90, 10);
+        let reading = meter(&tree).read(Moment::ZERO, &mut [0; 4096]);
+        assert_eq!(reading.fullest, Some(kib(500, 1000, Bound::Machine)));
+        assert_eq!(reading.scarcest, Some(kib(80, 200, Bound::ControlGroup)));
+    }
+
+    #[test]
     fn in_a_hybrid_the_version_with_the_controller_counts() {
         let tree = machine_tree();
         tree.v1("memory", "/", "/job");
@@ -353,7 +383,10 @@ mod tests {
         tree.v2("/", "/");
         v2_group(&tree, "sys/fs/cgroup", "max\n", "max\n", 150, 0);
         let mut meter = meter(&tree);
-        let mut at = |millis| meter.read(Moment::from_millis(millis), &mut [0; 4096]).0;
+        let mut at = |millis| {
+            let now = Moment::from_millis(millis);
+            meter.read(now, &mut [0; 4096]).fullest
+        };
         assert_eq!(at(0), Some(kib(500, 1000, Bound::Machine)));
         tree.file("sys/fs/cgroup/memory.max", "204800\n");
         assert_eq!(at(999), Some(kib(500, 1000, Bound::Machine)));

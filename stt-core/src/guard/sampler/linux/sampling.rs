@@ -141,7 +141,7 @@ impl Sampler {
     ) -> Sample {
         let now = self.clock.now();
         let buffer = &mut self.buffer;
-        let (memory, swap) = self.memory.read(now, buffer);
+        let memory = self.memory.read(now, buffer);
         let (cpu_busy, window_ended) = self.cpu.read(now, buffer);
         let runnable = self.runnable.as_ref();
         let runnable = runnable.and_then(|file| parse::runnable(file.read(buffer).ok()?));
@@ -150,8 +150,9 @@ impl Sampler {
             self.memory_pressure.read(buffer);
         }
         Sample {
-            memory,
-            swap,
+            memory: memory.fullest,
+            scarcest: memory.scarcest,
+            swap: memory.swap,
             cpu_busy,
             cpu_pressure: self.cpu_pressure.last,
             memory_pressure: self.memory_pressure.last,
