@@ -56,7 +56,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) reporter: ReporterArgs,
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) colour: ColourArgs,
     #[command(flatten)]
     pub(crate) layers: LayerArgs,
 }
@@ -68,7 +68,7 @@ pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) build: BuildArgs,
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) colour: ColourArgs,
     #[command(flatten)]
     pub(crate) layers: LayerArgs,
 }
@@ -300,14 +300,6 @@ pub(crate) struct ReporterArgs {
         hide_possible_values = true
     )]
     pub(crate) show_progress: ShowProgress,
-    /// Show more: readings of each test
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub(crate) struct OutputArgs {
     /// For people, or one JSON object a line on standard output
     #[arg(
         long,
@@ -318,8 +310,9 @@ pub(crate) struct OutputArgs {
         hide_possible_values = true
     )]
     pub(crate) message_format: MessageFormat,
-    #[command(flatten)]
-    pub(crate) colour: ColourArgs,
+    /// Show more: readings of each test
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

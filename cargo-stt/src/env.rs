@@ -25,6 +25,8 @@ pub(crate) const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
 pub(crate) const TERM: &str = "TERM";
 /// Set by continuous integration services: nobody watches a progress bar there.
 pub(crate) const CI: &str = "CI";
+/// Where temporary files go; each run makes a directory of its own there.
+pub(crate) const TMPDIR: &str = "TMPDIR";
 /// How the names of all our variables begin. Those that set a key of the configuration are
 /// `STT_<SECTION>_<KEY>`.
 pub(crate) const PREFIX: &str = "STT_";

@@ -78,6 +78,15 @@ impl Error {
         self
     }
 
+    /// Adds what somebody else said about it, as it is.
+    #[must_use]
+    pub(crate) fn details(mut self, text: &str) -> Self {
+        if let Some(report) = self.reports.last_mut() {
+            report.details = Some(text.trim_end().to_owned()).filter(|text| !text.is_empty());
+        }
+        self
+    }
+
     /// Says what to do next.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -92,8 +92,6 @@ pub(crate) struct ListRequest {
     pub(crate) cargo: OsString,
     /// The configuration, as far as it is known without the workspace.
     pub(crate) configuration: Configuration,
-    /// For whom the list is.
-    pub(crate) message_format: MessageFormat,
 }
 
 /// Every layer of the configuration except for the files, which are read when the workspace is known.
@@ -167,7 +165,7 @@ fn run(args: RunArgs, surroundings: &Surroundings) -> Result<Task, Error> {
         resume,
         no_run: args.runner.no_run,
         no_capture,
-        message_format: args.output.message_format,
+        message_format: args.reporter.message_format,
         show_progress: args.reporter.show_progress,
         verbose: args.reporter.verbose,
     })))
@@ -188,7 +186,6 @@ fn list(args: ListArgs, surroundings: &Surroundings) -> Result<Task, Error> {
         place: place(args.build),
         cargo: cargo(surroundings),
         configuration: Configuration::new(args.layers, flags, surroundings)?,
-        message_format: args.output.message_format,
     })))
 }
 

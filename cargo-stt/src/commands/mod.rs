@@ -1,7 +1,10 @@
 //! One file for each command, and the way from the arguments to one of them.
 
 mod config;
+mod failure;
 mod list;
+mod prepare;
+mod recorded;
 mod run;
 
 use std::ffi::OsString;
@@ -67,9 +70,9 @@ fn arguments(args: &[OsString]) -> Vec<OsString> {
 
 fn colour_choice(cli: &Cli) -> ColorChoice {
     match &cli.command {
-        None => cli.run.output.colour.color,
-        Some(Command::Run(args)) => args.output.colour.color,
-        Some(Command::List(args)) => args.output.colour.color,
+        None => cli.run.colour.color,
+        Some(Command::Run(args)) => args.colour.color,
+        Some(Command::List(args)) => args.colour.color,
         Some(Command::Config(args)) => match &args.command {
             ConfigCommand::Show(args) | ConfigCommand::Check(args) => args.colour.color,
             ConfigCommand::Default => ColorChoice::Auto,

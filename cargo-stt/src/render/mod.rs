@@ -9,6 +9,7 @@ mod human;
 mod json;
 mod options;
 mod output;
+mod printing;
 mod progress;
 mod screen;
 mod status;
@@ -26,12 +27,7 @@ mod terminal;
 #[cfg(test)]
 mod whole_runs;
 
-pub(crate) use options::MessageFormat;
 pub(crate) use options::RenderOptions;
-pub(crate) use options::ShowProgress;
-pub(crate) use screen::Renderer;
-pub(crate) use screen::Screen;
-pub(crate) use screen::TerminalSize;
 pub(crate) use screen::renderer;
 pub(crate) use thread::Drained;
 pub(crate) use thread::RenderThread;

@@ -2,6 +2,9 @@
 
 use stt_core::config::OutputConfig;
 
+use crate::cli::MessageFormat;
+use crate::cli::ShowProgress;
+
 /// Everything that decides how a run is shown.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderOptions {
@@ -26,31 +29,9 @@ pub(crate) struct RenderOptions {
     pub(crate) resume_command: String,
 }
 
-/// For whom a run is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageFormat {
-    /// For people, on standard error.
-    Human,
-    /// For programs: one JSON object a line, on standard output.
-    Json,
-}
-
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ShowProgress {
-    /// A bar where a person watches a terminal, else a counter.
-    Auto,
-    /// Not at all.
-    None,
-    /// A bar below the results, and a counter in each of them; only the counter without a terminal.
-    Bar,
-    /// A counter in each result.
-    Counter,
-}
-
 impl RenderOptions {
     /// Whether a bar is drawn. Nothing but a terminal that moves its cursor ever gets one.
-    pub(super) fn shows_bar(&self) -> bool {
+    pub(crate) fn shows_bar(&self) -> bool {
         let able = self.terminal && !self.dumb;
         match self.show_progress {
             ShowProgress::Auto => able && !self.ci,

@@ -4,9 +4,9 @@ use std::io;
 
 use stt_core::report::Event;
 
+use crate::cli::MessageFormat;
 use crate::render::human::Human;
 use crate::render::json::Json;
-use crate::render::options::MessageFormat;
 use crate::render::options::RenderOptions;
 
 /// Where the text of a run goes. The printer is the real one.

@@ -30,9 +30,9 @@ use stt_core::units::Bytes;
 use stt_core::units::Percent;
 use stt_core::units::Threshold;
 
-use crate::render::options::MessageFormat;
+use crate::cli::MessageFormat;
+use crate::cli::ShowProgress;
 use crate::render::options::RenderOptions;
-use crate::render::options::ShowProgress;
 use crate::render::screen::Screen;
 use crate::render::screen::TerminalSize;
 use crate::render::screen::renderer;

@@ -72,6 +72,16 @@ pub enum DroppedWhy {
 }
 
 impl ResumePlan {
+    /// The plan of a run that resumes nothing.
+    pub fn everything(selected: &[Selected]) -> Self {
+        let (ignored, run) = (0..selected.len()).partition(|&index| selected[index].ignored);
+        Self {
+            run,
+            ignored,
+            ..Self::default()
+        }
+    }
+
     /// Whether nothing is left to run: the recorded run is the whole run.
     pub fn is_complete(&self) -> bool {
         self.run.is_empty() && self.suspects.is_empty()

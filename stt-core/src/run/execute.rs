@@ -222,7 +222,7 @@ fn started(job: &Job, threads: usize) -> report::Event {
 }
 
 /// The results that exist before a test runs.
-fn counts(plan: &ResumePlan) -> Counts {
+pub(crate) fn counts(plan: &ResumePlan) -> Counts {
     let mut counts = Counts {
         ignored: plan.ignored.len(),
         ..Counts::default()

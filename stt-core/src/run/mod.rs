@@ -32,10 +32,13 @@ pub use execute::Manner;
 pub use execute::config_hash;
 pub use list::Asking;
 pub use list::Listed;
+pub use prepare::Discovered;
 pub use prepare::Site;
+pub use prepare::Wanted;
 pub use session::Session;
 pub use suite::Suite;
 pub use tmpdir::OwnDir;
+pub use windup::finished_before;
 
 use crate::report::Event;
 

@@ -2,21 +2,28 @@
 //! interrupted.
 
 use std::ffi::OsStr;
+use std::panic::resume_unwind;
+use std::thread;
 
 use camino::Utf8Path;
 
 use crate::command::CommandLine;
 use crate::command::Environment;
+use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
 use crate::discovery::Rustc;
+use crate::discovery::Setting;
+use crate::discovery::TestBinary;
 use crate::discovery::Toolchain;
 use crate::discovery::Workspace;
 use crate::discovery::build_command;
 use crate::discovery::metadata_command;
 use crate::discovery::rustc_command;
+use crate::discovery::test_binaries;
+use crate::id::RunId;
 use crate::outcome::Exit;
 use crate::process::Stdio;
 use crate::run::RunError;
@@ -24,6 +31,8 @@ use crate::run::Session;
 use crate::run::child::ChildEnd;
 use crate::run::child::Collected;
 use crate::run::child::Lines;
+use crate::run::list::Asking;
+use crate::run::list::Listed;
 use crate::selection::BuildPlace;
 use crate::selection::BuildSelection;
 
@@ -38,6 +47,32 @@ pub struct Site<'a> {
     pub place: &'a BuildPlace,
 }
 
+/// What is to be found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The workspace.
+    pub workspace: &'a Workspace,
+    /// What is built.
+    pub build: &'a BuildSelection,
+    /// The run whose tests these are.
+    pub run: &'a RunId,
+    /// What tests inherit.
+    pub env: &'a Environment,
+    /// Whether cargo may write colours.
+    pub colour: bool,
+    /// How binaries are asked for their tests.
+    pub asking: Asking<'a>,
+}
+
+/// The test binaries of a workspace, and the tests in each of them.
+#[derive(Debug)]
+pub struct Discovered {
+    /// The binaries.
+    pub binaries: Vec<TestBinary>,
+    /// What each of them has.
+    pub listed: Vec<Listed>,
+}
+
 impl Session {
     /// Asks cargo about the workspace; with the packages it depends on only if they are needed, since
     /// that takes longer and may need the network.
@@ -45,7 +80,7 @@ impl Session {
     /// # Errors
     /// There is no workspace, or cargo is not there.
     pub fn workspace(&self, site: &Site<'_>, dependencies: bool) -> Result<Workspace, RunError> {
-        let env = self.environment();
+        let env = &self.env;
         let command = metadata_command(site.cargo, site.place, dependencies, site.cwd, env);
         let (exit, answer) = self.ask(&command)?;
         if exit != Exit::Code(0) {
@@ -55,26 +90,18 @@ impl Session {
         Workspace::parse(&answer.stdout).map_err(RunError::Metadata)
     }
 
-    /// Reads cargo's own configuration.
-    ///
-    /// # Errors
-    /// A file of it can't be read.
-    pub fn cargo_config(&self, site: &Site<'_>) -> Result<CargoConfig, RunError> {
-        CargoConfig::read(site.cwd, self.environment()).map_err(RunError::CargoConfig)
-    }
-
     /// Asks the compiler about the host and the targets of the build.
     ///
     /// # Errors
     /// The compiler is not there, fails, or doesn't know a target.
-    pub fn toolchain(
+    fn toolchain(
         &self,
         site: &Site<'_>,
         config: &CargoConfig,
         selection: &BuildSelection,
     ) -> Result<Toolchain, RunError> {
         let about = |target: Option<&str>| {
-            let env = self.environment();
+            let env = &self.env;
             let command = rustc_command(config.rustc(), target, site.cwd, env);
             let (exit, answer) = self.ask(&command)?;
             if exit != Exit::Code(0) {
@@ -99,14 +126,14 @@ impl Session {
     ///
     /// # Errors
     /// The build failed, and cargo has said why.
-    pub fn build(
+    fn build(
         &self,
         site: &Site<'_>,
         selection: &BuildSelection,
         colour: bool,
         mut text: impl FnMut(&str),
     ) -> Result<Built, RunError> {
-        let env = self.environment();
+        let env = &self.env;
         let command = build_command(site.cargo, selection, site.place, site.cwd, env, colour);
         let mut messages = Messages::default();
         let mut fault = None;
@@ -127,16 +154,61 @@ impl Session {
         }
     }
 
+    /// Builds the tests of a workspace and lists them.
+    ///
+    /// # Errors
+    /// The build failed, or the tests could not be found out.
+    pub fn discover(
+        &self,
+        site: &Site<'_>,
+        wanted: &Wanted<'_>,
+        text: impl FnMut(&str),
+    ) -> Result<Discovered, RunError> {
+        let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
+        // The compiler is asked while cargo builds: its answer takes as long as a build of nothing.
+        let (built, toolchain) = thread::scope(|scope| {
+            let toolchain = scope.spawn(|| self.toolchain(site, &config, wanted.build));
+            let built = self.build(site, wanted.build, wanted.colour, text);
+            (
+                built,
+                toolchain
+                    .join()
+                    .unwrap_or_else(|panic| resume_unwind(panic)),
+            )
+        });
+        let (built, toolchain) = (built?, toolchain?);
+        let setting = Setting {
+            workspace: wanted.workspace,
+            config: &config,
+            toolchain: &toolchain,
+            inherited: wanted.env,
+            cargo: site.cargo,
+            run: wanted.run,
+        };
+        let binaries = match test_binaries(&built, &setting) {
+            // `--package` may name a dependency, which cargo tests as well.
+            Err(BinaryError::UnknownPackage { .. }) => {
+                let workspace = &self.workspace(site, true)?;
+                test_binaries(
+                    &built,
+                    &Setting {
+                        workspace,
+                        ..setting
+                    },
+                )
+            }
+            binaries => binaries,
+        };
+        let binaries = binaries.map_err(RunError::Binary)?;
+        let listed = self.list(&binaries, wanted.asking)?;
+        Ok(Discovered { binaries, listed })
+    }
+
     /// Runs a command and collects what it says.
     pub(crate) fn ask(&self, command: &CommandLine) -> Result<(Exit, Collected), RunError> {
         let mut answer = Collected::default();
         let end = self.run_child(command, Stdio::Capture, &mut answer, None)?;
         Ok((exit_of(&end), answer))
-    }
-
-    /// What the runner inherited.
-    pub(crate) fn environment(&self) -> &Environment {
-        &self.env
     }
 }
 

@@ -10,6 +10,7 @@ use crate::checkpoint::StopNote;
 use crate::checkpoint::Writer;
 use crate::id::RunId;
 use crate::id::TestId;
+use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
 use crate::report;
 use crate::report::LeakedProcess;
@@ -21,6 +22,7 @@ use crate::run::Sink;
 use crate::run::error::chain;
 use crate::run::execute::Job;
 use crate::run::execute::Stage;
+use crate::run::execute::counts;
 use crate::run::machine::Stopped;
 use crate::run::suite::Suite;
 use crate::run::tmpdir::OwnDir;
@@ -55,6 +57,43 @@ impl Outline {
                 .collect(),
             checkpoint: writer.map(|writer| writer.path().to_owned()),
         }
+    }
+}
+
+/// The summary of a run of which nothing is left to do, told as if it had just ended.
+pub fn finished_before(job: Job, sink: &Sink) -> Summary {
+    let counts = counts(&job.plan);
+    let outline = Outline::of(&job, None);
+    if let Some(Err(error)) = job.tmpdir.map(OwnDir::remove) {
+        sink(report::Event::Warning(left_behind(&error)));
+    }
+    let summary = Summary {
+        run: outline.run,
+        outcome: match outline.total {
+            0 => RunOutcome::NoTests,
+            _ if counts.failed > 0 => RunOutcome::Failed,
+            _ => RunOutcome::Passed,
+        },
+        counts,
+        total: outline.total,
+        kept: outline.kept,
+        outstanding: 0,
+        elapsed: Duration::ZERO,
+        failed: outline.failed,
+        checkpoint: None,
+        stop: None,
+        swept: Vec::new(),
+        cancelled: false,
+    };
+    sink(report::Event::RunFinished(Box::new(summary.clone())));
+    summary
+}
+
+fn left_behind(error: &std::io::Error) -> Warning {
+    let message = format!("the run's temporary directory is left: {}", chain(error));
+    Warning {
+        message,
+        hint: None,
     }
 }
 

@@ -15,7 +15,7 @@ use stt_core::report::LeakedProcess;
 use stt_core::report::Stream;
 use stt_core::units::Bytes;
 
-use crate::render::options::MessageFormat;
+use crate::cli::MessageFormat;
 use crate::render::options::RenderOptions;
 use crate::render::script::Kept;
 use crate::render::script::Script;

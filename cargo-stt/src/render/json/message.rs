@@ -13,7 +13,6 @@ use stt_core::report::GuardNotice;
 use stt_core::report::Progress;
 use stt_core::report::StopReport;
 use stt_core::report::Summary;
-use stt_core::report::TestFinished;
 use stt_core::units::Bytes;
 use stt_core::units::Percent;
 use stt_core::units::Threshold;

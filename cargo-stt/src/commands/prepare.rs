@@ -1,0 +1,62 @@
+//! What `run` and `list` have in common: the way from the command line to the tests.
+
+use std::ffi::OsStr;
+
+use camino::Utf8Path;
+use stt_core::command::Environment;
+use stt_core::config::Config;
+use stt_core::discovery::Workspace;
+use stt_core::guard::cores;
+use stt_core::id::RunId;
+use stt_core::run::Asking;
+use stt_core::run::Discovered;
+use stt_core::run::RunError;
+use stt_core::run::Session;
+use stt_core::run::Site;
+use stt_core::run::Wanted;
+use stt_core::selection::BuildPlace;
+use stt_core::selection::BuildSelection;
+
+use crate::printer::Printer;
+
+/// Where and with what is built.
+pub(super) fn site<'a>(cargo: &'a OsStr, cwd: &'a Utf8Path, place: &'a BuildPlace) -> Site<'a> {
+    Site { cargo, cwd, place }
+}
+
+/// What is needed to find tests, beside the session.
+pub(super) struct Search<'a> {
+    pub(super) site: Site<'a>,
+    pub(super) workspace: &'a Workspace,
+    pub(super) config: &'a Config,
+    pub(super) run: &'a RunId,
+    /// What tests inherit.
+    pub(super) env: &'a Environment,
+}
+
+impl Search<'_> {
+    /// Builds and lists.
+    pub(super) fn discover(
+        &self,
+        session: &Session,
+        build: &BuildSelection,
+        printer: &Printer,
+    ) -> Result<Discovered, RunError> {
+        let cache = self.workspace.target_dir.join("stt/listings.json");
+        let wanted = Wanted {
+            workspace: self.workspace,
+            build,
+            run: self.run,
+            env: self.env,
+            colour: printer.err_colour(),
+            asking: Asking {
+                cache: &cache,
+                timeout: self.config.run.list_timeout,
+                threads: cores(),
+            },
+        };
+        session.discover(&self.site, &wanted, |line| {
+            printer.err(&format!("{line}\n"))
+        })
+    }
+}
