@@ -141,7 +141,7 @@ fn the_temporary_directory_can_be_inherited() {
     let lab = Lab::shared("env");
     let dir = lab.path("dump");
     std::fs::create_dir(&dir).expect("writable");
-    let stt = lab.stt(["--workspace", "--config", "run.tmpdir='inherit'"]);
+    let stt = lab.stt(["--workspace", "--config", "run.tmpdir=inherit"]);
     drop(stt.env("ENV_DUMP", &dir).run().code(0));
     assert_eq!(dumped(&dir, "unit")["TMPDIR"], lab.tmp.as_str());
 }

@@ -9,9 +9,9 @@ use stt_tests::is_alive;
 
 const QUICK_END: [&str; 4] = [
     "--config",
-    "run.grace-period='300ms'",
+    "run.grace-period=300ms",
     "--config",
-    "run.leak-timeout='300ms'",
+    "run.leak-timeout=300ms",
 ];
 
 #[test]
@@ -176,7 +176,7 @@ fn a_test_that_hangs_is_ended_when_it_may_be() {
     let lab = Lab::shared("hostile");
     let limit = [
         "--config",
-        "run.slow-timeout='1s'",
+        "run.slow-timeout=1s",
         "--config",
         "run.terminate-after=1",
     ];
@@ -227,7 +227,7 @@ fn a_slow_test_is_told_and_not_ended() {
             "--exact",
             "waits_for_go",
             "--config",
-            "run.slow-timeout='200ms'",
+            "run.slow-timeout=200ms",
         ])
         .spawn();
     running.wait_for("it is slow twice", |running| {

@@ -11,9 +11,9 @@ use stt_tests::is_alive;
 const LINE: [&str; 2] = ["--memory-threshold", "400MB"];
 const QUICK_END: [&str; 4] = [
     "--config",
-    "guard.grace-period='300ms'",
+    "guard.grace-period=300ms",
     "--config",
-    "run.grace-period='300ms'",
+    "run.grace-period=300ms",
 ];
 
 fn id(binary: &str, name: &str) -> (String, String) {
@@ -213,8 +213,8 @@ fn without_the_guard_nothing_is_stopped() {
         let stt = lab.json([
             "--exact",
             "takes_some_and_passes",
-            "--memory-threshold",
-            "100MB",
+            "--config",
+            "guard.memory-threshold=100MB",
         ]);
         stt.env("HOSTILE_MEMORY", "1000000000").args(QUICK_END)
     };
@@ -227,12 +227,7 @@ fn without_the_guard_nothing_is_stopped() {
 #[test]
 fn a_cpu_threshold_that_somebody_set_is_meant() {
     let lab = Lab::shared("hostile");
-    let line = [
-        "--cpu-threshold",
-        "50%",
-        "--config",
-        "guard.cpu-sustain='2s'",
-    ];
+    let line = ["--cpu-threshold", "50%", "--config", "guard.cpu-sustain=2s"];
     let chosen = ["--exact", "--no-fail-fast", "calm_00", "burns_every_core"];
     drop(
         lab.stt(chosen)

@@ -12,7 +12,7 @@ use stt_tests::is_alive;
 use stt_tests::state;
 use stt_tests::until;
 
-const QUICK_END: [&str; 2] = ["--config", "run.grace-period='300ms'"];
+const QUICK_END: [&str; 2] = ["--config", "run.grace-period=300ms"];
 
 fn wait_for_traces(lab: &Lab, running: &mut Running, names: &[&str]) {
     running.wait_for(&format!("traces of {names:?}"), |_| {
@@ -82,7 +82,7 @@ fn a_second_interrupt_waits_for_nobody() {
             "--exact",
             "ignores_term",
             "--config",
-            "run.grace-period='10m'",
+            "run.grace-period=10m",
         ])
         .spawn();
     wait_for_traces(&lab, &mut running, &["ignores_term"]);
@@ -141,7 +141,7 @@ fn a_suspended_run_and_its_tests_stand_still_and_go_on() {
     // The test is slow after a second and would be ended after two: the pause must not count.
     let limit = [
         "--config",
-        "run.slow-timeout='2s'",
+        "run.slow-timeout=2s",
         "--config",
         "run.terminate-after=1",
     ];

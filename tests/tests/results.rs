@@ -248,13 +248,7 @@ fn uncaptured_output_is_the_tests_own() {
         .code(100);
     assert!(!captured.transcript().contains("this line is on standard"));
     let free = lab
-        .stt([
-            "--exact",
-            "tests::fails",
-            "--no-capture",
-            "--failure-output",
-            "never",
-        ])
+        .stt(["--exact", "tests::fails", "--no-capture"])
         .run()
         .code(100);
     assert!(

@@ -56,8 +56,11 @@ pub(crate) fn check(source: &Source) -> Vec<Finding> {
         }];
     };
     let mut findings = Vec::new();
+    let depth = source.path.split('/').count() - usize::from(source.path.ends_with("/mod.rs"));
     for (line, code) in source.all() {
-        for target in root_paths(&source.path, code) {
+        // Unit tests are a module of their own, one step further from the root.
+        let depth = depth + usize::from(line > source.production && source.production > 0);
+        for target in root_paths(depth, code) {
             if let Some(what) = complaint(own, own_row, &target) {
                 findings.push(Finding { line, what });
             }
@@ -95,9 +98,8 @@ fn row_of(module: &str) -> Option<usize> {
 }
 
 /// The modules at the crate's root that a line names, through `crate::` or through as many `super::` as
-/// lead there. A brace group after it is found by the rule on imports.
-fn root_paths(path: &str, code: &str) -> Vec<String> {
-    let depth = path.split('/').count() - usize::from(path.ends_with("/mod.rs"));
+/// lead there from a module `depth` steps below. A brace group after it is found by the rule on imports.
+fn root_paths(depth: usize, code: &str) -> Vec<String> {
     let supers = "super::".repeat(depth);
     let mut found = Vec::new();
     for prefix in ["crate::", supers.as_str()] {

@@ -138,12 +138,20 @@ pub(crate) const RULES: &[Rule] = &[
                 "fn f() { libc::WIFEXITED(0); }\n",
             ),
             (
-                "stt-core/discovery/listing.rs",
+                "stt-core/discovery/new.rs",
+                "//! What is new. Pure.\nuse fs_err as fs;\n",
+            ),
+            (
+                "stt-core/discovery/filter.rs",
                 "fn f(clock: crate::clock::Clock) {}\n",
             ),
         ],
         right: &[
             ("stt-core/guard/sampler.rs", "use std::time::Instant;\n"),
+            (
+                "stt-core/checkpoint/format.rs",
+                "fn f(at: std::time::SystemTime) {}\n",
+            ),
             (
                 "stt-core/guard/policy.rs",
                 "use crate::clock::Moment;\n/// Not an Instant.\nfn f() {}\n",
@@ -164,6 +172,10 @@ pub(crate) const RULES: &[Rule] = &[
         wrong: &[
             ("stt-core/run/mod.rs", "fn f() { println!(\"x\"); }\n"),
             ("stt-core/run/mod.rs", "fn f() { eprint!(\"x\"); }\n"),
+            (
+                "stt-core/run/mod.rs",
+                "#[cfg(test)]\nmod torture;\nfn f() { eprint!(\"x\"); }\n",
+            ),
             (
                 "stt-core/run/mod.rs",
                 "fn f() { std::io::stdout().flush(); }\n",
@@ -205,11 +217,23 @@ pub(crate) const RULES: &[Rule] = &[
             ),
             ("stt-core/env.rs", "use std::env;\n"),
             (
+                "stt-core/discovery/binary.rs",
+                "use std::env::{join_paths, var};\n",
+            ),
+            (
+                "stt-core/discovery/binary.rs",
+                "fn f() { std::env::join_paths(std::env::var_os(\"A\")); }\n",
+            ),
+            (
                 "cargo-stt/settings.rs",
                 "fn f() { env::var(\"STT_JOBS\"); }\n",
             ),
         ],
         right: &[
+            (
+                "stt-core/discovery/environment.rs",
+                "use std::env::join_paths;\n",
+            ),
             (
                 "cargo-stt/env.rs",
                 "fn f() { std::env::var_os(\"PATH\"); }\n",
@@ -231,8 +255,8 @@ pub(crate) const RULES: &[Rule] = &[
         wrong: &[
             ("stt-core/units.rs", concat!("//! Long.\n", lines!(500))),
             (
-                "stt-core/run/machine/tests.rs",
-                concat!("//! Long.\n", lines!(500)),
+                "stt-core/run/machine.rs",
+                concat!("#[cfg(test)]\nmod torture;\n", "//! Long.\n", lines!(500)),
             ),
         ],
         right: &[(

@@ -3,6 +3,7 @@
 use super::source::Crate;
 use super::source::Finding;
 use super::source::Source;
+use super::source::holds_word;
 
 /// How long a file may be before its unit tests.
 const FILE_LINES: usize = 500;
@@ -19,6 +20,24 @@ const PRINTS: [&str; 7] = [
     "stderr()",
 ];
 
+/// What reads it, beside what cargo and the standard library offer as constants.
+const READS_ENVIRONMENT: [&str; 7] = [
+    "std::env",
+    "env::var",
+    "env::var_os",
+    "env::vars",
+    "env::vars_os",
+    "env::args",
+    "env::args_os",
+];
+/// What of `std::env` only puts text together.
+const WITHOUT_READING: [&str; 4] = [
+    "std::env::JoinPathsError",
+    "std::env::join_paths",
+    "std::env::split_paths",
+    "std::env::consts",
+];
+
 /// A file opens with what it is for.
 pub(crate) fn opens_with_its_purpose(source: &Source) -> Vec<Finding> {
     match source.lines.first() {
@@ -32,12 +51,7 @@ pub(crate) fn opens_with_its_purpose(source: &Source) -> Vec<Finding> {
 
 /// A file can be held in the head.
 pub(crate) fn file_is_short(source: &Source) -> Vec<Finding> {
-    // A file of tests alone has no line before them; it is held to the same length.
-    let lines = if source.production == 0 {
-        source.lines.len()
-    } else {
-        source.production
-    };
+    let lines = source.production;
     if lines <= FILE_LINES {
         return Vec::new();
     }
@@ -138,14 +152,18 @@ pub(crate) fn only_env_reads_the_environment(source: &Source) -> Vec<Finding> {
     if source.krate == Crate::Command && source.path == "env.rs" {
         return Vec::new();
     }
-    source.words(
-        &[
-            "std::env",
-            "env::var",
-            "env::var_os",
-            "env::vars",
-            "env::vars_os",
-        ],
-        "reads the environment",
-    )
+    let reads = |code: &str| {
+        let rest = WITHOUT_READING
+            .iter()
+            .fold(code.to_owned(), |rest, name| rest.replace(name, ""));
+        READS_ENVIRONMENT.iter().any(|word| holds_word(&rest, word))
+    };
+    source
+        .production()
+        .filter(|(_, code)| reads(code))
+        .map(|(line, code)| Finding {
+            line,
+            what: format!("`{}` reads the environment", code.trim()),
+        })
+        .collect()
 }

@@ -47,14 +47,7 @@ impl Source {
     pub(crate) fn new(krate: Crate, path: String, text: &str) -> Self {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let code: Vec<String> = blanked(text).lines().map(str::to_owned).collect();
-        let file_name = path.rsplit('/').next().unwrap_or(&path);
-        let production = if file_name == "tests.rs" || path.split('/').any(|part| part == "tests") {
-            0
-        } else {
-            code.iter()
-                .position(|line| line.starts_with("#[cfg(test)]"))
-                .unwrap_or(code.len())
-        };
+        let production = unit_tests(&code).unwrap_or(code.len());
         Self {
             krate,
             path,
@@ -62,6 +55,33 @@ impl Source {
             code,
             production,
         }
+    }
+
+    /// The files below `src/` of which one is the module of each `#[cfg(test)] mod name;` in this file, and
+    /// the directories that hold their children.
+    pub(crate) fn test_modules(&self) -> Vec<String> {
+        let stem = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        let dir = match stem.strip_suffix("/mod") {
+            Some(dir) => format!("{dir}/"),
+            None if matches!(stem, "lib" | "main" | "mod") => String::new(),
+            None => format!("{stem}/"),
+        };
+        let declared = |at: usize| {
+            let (_, name) = self
+                .code
+                .get(at)?
+                .trim_end()
+                .strip_suffix(';')?
+                .split_once("mod ")?;
+            Some(format!("{dir}{name}"))
+        };
+        let marked = (0..self.code.len()).filter(|at| self.code[*at].trim() == "#[cfg(test)]");
+        marked.filter_map(|at| declared(at + 1)).collect()
+    }
+
+    /// Says that the whole file is compiled for tests only.
+    pub(crate) fn set_test(&mut self) {
+        self.production = 0;
     }
 
     /// An example: `stt-core/guard/policy.rs` is the file `guard/policy.rs` of `stt-core`.
@@ -107,12 +127,24 @@ impl Source {
     }
 }
 
+/// Where the unit tests of a file begin: at the last line `#[cfg(test)]` before a module with a body.
+fn unit_tests(code: &[String]) -> Option<usize> {
+    let has_body = |at: usize| {
+        let next = code
+            .get(at + 1)
+            .is_some_and(|line| line.contains("mod ") && line.contains('{'));
+        code[at] == "#[cfg(test)]" && next
+    };
+    (0..code.len()).rev().find(|at| has_body(*at))
+}
+
 /// Whether `word` stands in `code` and is not part of a longer name on either side. A word that begins
-/// or ends with a sign, such as `nix::`, needs no border there.
+/// or ends with a sign, such as `nix::`, needs no border there. A method's name is no word of its own.
 pub(crate) fn holds_word(code: &str, word: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).any(|(at, _)| {
-        let before = code[..at].chars().next_back().is_some_and(is_name);
+        let before = code[..at].chars().next_back();
+        let before = before.is_some_and(|c| is_name(c) || c == '.');
         let after = code[at + word.len()..].chars().next().is_some_and(is_name);
         let free_left = !before || !word.starts_with(is_name);
         let free_right = !after || !word.ends_with(is_name);
@@ -233,4 +265,20 @@ fn words_have_borders() {
     assert!(holds_word("nix::unistd::getpid()", "nix::"));
     assert!(!holds_word("unix::x", "nix::"));
     assert!(!holds_word("eprintln!()", "println!"));
+}
+
+#[test]
+fn unit_tests_are_found_and_other_test_modules_named() {
+    let text = "//! X.\n#[cfg(test)]\nmod torture;\nmod format;\nfn f() {}\n#[cfg(test)]\npub(crate) mod tests {\n}\n";
+    let source = Source::example("stt-core/room/mod.rs", text);
+    assert_eq!(source.production, 5);
+    assert_eq!(source.test_modules(), ["room/torture"]);
+    assert_eq!(
+        Source::example("stt-core/room/a.rs", text).test_modules(),
+        ["room/a/torture"]
+    );
+    assert_eq!(
+        Source::example("stt-core/lib.rs", text).test_modules(),
+        ["torture"]
+    );
 }
