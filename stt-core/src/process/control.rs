@@ -20,6 +20,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
 use super::family;
+use super::family::Identity;
 use super::kernel;
 use crate::outcome::EndReason;
 
@@ -69,6 +70,9 @@ pub(super) struct Pending {
     pub(super) grace: Duration,
     /// Whether the leader was still running when the order came.
     pub(super) in_time: bool,
+    /// Who was below the leader before a TERM was sent: afterwards it may be too late to see that. A
+    /// KILL waits for nothing.
+    pub(super) seen: Vec<Identity>,
 }
 
 impl Control {
@@ -160,10 +164,11 @@ impl Control {
                     reason: order.reason,
                     grace: order.grace,
                     in_time,
+                    seen: Vec::new(),
                 });
             }
         }
-        let sent = send_order(&state);
+        let sent = send_order(&mut state);
         if !state.woken {
             // The pipe is empty, so it takes a byte; and were it full, the slot would wake as well.
             state.woken = (&self.wake_writer).write(&[0]).is_ok();
@@ -182,7 +187,7 @@ impl Control {
     pub(super) fn started(&self, leader: i32) -> io::Result<()> {
         let mut state = self.lock();
         state.phase = Phase::Running { leader };
-        send_order(&state)
+        send_order(&mut state)
     }
 
     /// The order that stands, and no wake-up for it any more.
@@ -222,14 +227,17 @@ impl Control {
 }
 
 /// Sends the signal of the order that stands, if there is an order and somebody to receive it.
-fn send_order(state: &State) -> io::Result<()> {
-    let (Some(order), Phase::Running { leader }) = (&state.order, state.phase) else {
+fn send_order(state: &mut State) -> io::Result<()> {
+    let (Some(order), Phase::Running { leader }) = (&mut state.order, state.phase) else {
         return Ok(());
     };
     if order.grace.is_zero() {
         return kernel::signal_group(leader, Signal::SIGKILL).map(drop);
     }
-    // A stopped process gets TERM only once it continues.
+    if order.seen.is_empty() {
+        order.seen = family::below(leader);
+    }
     kernel::signal_group(leader, Signal::SIGTERM)?;
+    // A stopped process gets TERM only once it continues.
     kernel::signal_group(leader, Signal::SIGCONT).map(drop)
 }

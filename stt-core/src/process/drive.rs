@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 
 use super::control::Control;
 use super::exit::exit_of;
+use super::family;
 use super::family::Family;
 use super::family::Identity;
 use super::family::Kin;
@@ -100,6 +101,13 @@ const LAST_READS: u32 = 64;
 /// How long killed processes have to die before a child is reported nevertheless. The sweep at the end
 /// of a run finds them again.
 const DEATH: Duration = Duration::from_secs(5);
+
+/// How many of those who may still leave by themselves are watched; when one is gone, all are looked at
+/// again.
+const WATCHED: usize = 16;
+
+/// How often they are looked at for the sake of those who have just gone.
+const LOOKS: u32 = 3;
 
 /// How often a child's exit is looked for where no descriptor tells it.
 const LOOK: Duration = Duration::from_millis(10);
@@ -198,6 +206,7 @@ impl<'a> Driver<'a> {
             && let Some(order) = self.control.order()
         {
             self.ordered = true;
+            self.remembered.extend(order.seen);
             self.feed(Input::Ordered { grace: order.grace });
         }
         if ready.tick || self.is_late() {
@@ -274,9 +283,8 @@ impl<'a> Driver<'a> {
         loop {
             input = match self.life.handle(input, self.clock.now()) {
                 Step::Wait => return,
-                Step::Remember => return self.family.remember(self.pid, &mut self.remembered),
                 Step::KillGroup => {
-                    self.family.remember(self.pid, &mut self.remembered);
+                    self.remembered.extend(family::below(self.pid));
                     // Who can't be killed keeps us waiting, and the end of the run reports it.
                     drop(kernel::signal_group(self.pid, Signal::SIGKILL));
                     return;
@@ -298,14 +306,19 @@ impl<'a> Driver<'a> {
             drop(kernel::signal_group(self.pid, Signal::SIGKILL));
             return Input::FamilyGone;
         }
-        let left = self.family.leftovers(&self.kin());
-        if left.is_empty() {
-            return Input::FamilyGone;
+        for _ in 0..LOOKS {
+            let left = self.family.leftovers(&self.kin());
+            if left.is_empty() {
+                return Input::FamilyGone;
+            }
+            let watched = left.iter().take(WATCHED);
+            let exits: io::Result<_> = watched.map(|&pid| kernel::pidfd_open(pid)).collect();
+            // Who has gone in between calls for another look.
+            if let Ok(exits) = exits {
+                self.lingering = exits;
+                break;
+            }
         }
-        // Who has gone since then answers the next look, which a descriptor that is missing delays to
-        // the deadline at most.
-        let exits = left.iter().filter_map(|&pid| kernel::pidfd_open(pid).ok());
-        self.lingering.extend(exits);
         Input::FamilyAlive
     }
 

@@ -58,9 +58,7 @@ pub(super) enum Input {
 pub(super) enum Step {
     /// Wait for what happens, or for [`Life::deadline`].
     Wait,
-    /// Note who is below the leader, while that can be seen.
-    Remember,
-    /// Note it once more, and kill the group.
+    /// Kill the group.
     KillGroup,
     /// See whether anybody of the family is alive.
     CheckFamily,
@@ -143,7 +141,7 @@ impl Life {
             State::Running | State::Terminating { .. } if grace.is_zero() => self.kill(),
             State::Running => {
                 self.state = State::Terminating { kill_at };
-                Step::Remember
+                Step::Wait
             }
             State::Terminating { kill_at: earlier } => {
                 let kill_at = kill_at.min(earlier);
@@ -290,7 +288,7 @@ mod tests {
         table(
             true,
             &[
-                (10, order(100), Step::Remember),
+                (10, order(100), Step::Wait),
                 (109, Input::Tick, Step::Wait),
                 (110, Input::Tick, Step::KillGroup),
                 (111, Input::LeaderExited, Step::EndFamily),
@@ -303,10 +301,7 @@ mod tests {
     fn a_second_order_only_gets_stronger() {
         let mut life = table(
             true,
-            &[
-                (0, order(100), Step::Remember),
-                (10, order(500), Step::Wait),
-            ],
+            &[(0, order(100), Step::Wait), (10, order(500), Step::Wait)],
         );
         assert_eq!(life.deadline(), Some(ms(100)));
         assert_eq!(life.handle(order(20), ms(20)), Step::Wait);
@@ -368,7 +363,7 @@ mod tests {
                         Step::CheckFamily => Input::FamilyGone,
                         Step::EndFamily => Input::FamilyEnded,
                         Step::Reap => { reaped += 1; break; }
-                        Step::Remember | Step::KillGroup | Step::Wait => break,
+                        Step::KillGroup | Step::Wait => break,
                     };
                     step = life.handle(answer, now);
                 }

@@ -53,6 +53,14 @@ pub(in crate::process) fn free_started_by(thread: i32) {
     }
 }
 
+/// Who is below a leader that still runs; of a very large family, only a part. Whoever has left the
+/// leader's group and cleared his environment is known by this alone, once the leader is gone.
+pub(in crate::process) fn below(leader: i32) -> Vec<Identity> {
+    Tree::below(&mut Proc::default(), leader)
+        .identities()
+        .collect()
+}
+
 fn own_pid() -> i32 {
     std::process::id().cast_signed()
 }
@@ -91,14 +99,6 @@ impl Family {
         }
         proc::parse_children(&text, &mut orphans);
         orphans
-    }
-
-    /// Notes who is below a leader that still runs.
-    pub(in crate::process) fn remember(&self, leader: i32, remembered: &mut Vec<Identity>) {
-        let tree = Tree::below(&mut self.lock(), &[leader]);
-        remembered.extend(tree.identities());
-        remembered.sort_unstable_by_key(|identity| (identity.pid, identity.start));
-        remembered.dedup();
     }
 
     /// The orphans that belong to a test and live. Those that are dead are reaped, whosever they are.

@@ -24,8 +24,12 @@ pub use member::Usage;
 pub use portable::Family;
 
 #[cfg(target_os = "linux")]
+pub(super) use linux::below;
+#[cfg(target_os = "linux")]
 pub(super) use linux::free_started_by;
 pub(super) use member::Identity;
 pub(super) use member::Kin;
+#[cfg(not(target_os = "linux"))]
+pub(super) use portable::below;
 #[cfg(not(target_os = "linux"))]
 pub(super) use portable::free_started_by;

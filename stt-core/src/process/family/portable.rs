@@ -21,6 +21,11 @@ pub struct Family {
 /// Nothing is known here of a child that has not been started yet.
 pub(in crate::process) fn free_started_by(_thread: i32) {}
 
+/// Nobody can be seen here.
+pub(in crate::process) fn below(_leader: i32) -> Vec<Identity> {
+    Vec::new()
+}
+
 impl Family {
     /// Nothing can be taken over here.
     pub fn adopt() -> Self {
@@ -49,8 +54,6 @@ impl Family {
     pub fn usage(&self, _slots: &[(usize, i32)], _exact: bool) -> Option<Usage> {
         None
     }
-
-    pub(in crate::process) fn remember(&self, _leader: i32, _remembered: &mut Vec<Identity>) {}
 
     pub(in crate::process) fn leftovers(&self, _kin: &Kin<'_>) -> Vec<i32> {
         Vec::new()

@@ -24,6 +24,9 @@ use crate::process::kernel;
 /// is killed as far as it is known, and looked at again.
 const PASSES: u32 = 20;
 
+/// How many processes a look takes in on which a signal waits: some 10 µs each.
+const GLANCE: usize = 256;
+
 /// The longest time without another look, while processes die.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -41,10 +44,11 @@ pub(super) struct Member {
 }
 
 impl Tree {
-    /// Finds everybody alive below the roots, roots included, and stops nobody.
-    pub(super) fn below(proc: &mut Proc, roots: &[i32]) -> Self {
+    /// Finds who is alive from a root down, and stops nobody. It ends with the first few hundred,
+    /// because a signal to the tree waits for it.
+    pub(super) fn below(proc: &mut Proc, root: i32) -> Self {
         let mut tree = Self::default();
-        tree.pass(proc, roots, &mut HashSet::new(), |_, _| ());
+        tree.pass(proc, &[root], GLANCE, &mut HashSet::new(), |_, _| ());
         tree
     }
 
@@ -57,7 +61,7 @@ impl Tree {
                 // Who can't be stopped is killed nevertheless; that result counts.
                 drop(signal(proc, identity, Signal::SIGSTOP));
             };
-            if !tree.pass(proc, roots, &mut known, stop) {
+            if !tree.pass(proc, roots, usize::MAX, &mut known, stop) {
                 break;
             }
         }
@@ -69,6 +73,7 @@ impl Tree {
         &mut self,
         proc: &mut Proc,
         roots: &[i32],
+        limit: usize,
         known: &mut HashSet<Identity>,
         mut meet: impl FnMut(&mut Proc, Identity),
     ) -> bool {
@@ -76,7 +81,7 @@ impl Tree {
         let mut queue = roots.to_vec();
         let mut visited = HashSet::new();
         let mut grew = false;
-        while let Some(pid) = queue.pop() {
+        while let Some(pid) = queue.pop().filter(|_| self.members.len() < limit) {
             if pid <= 1 || pid == own || !visited.insert(pid) {
                 continue;
             }

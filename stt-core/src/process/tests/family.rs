@@ -22,8 +22,7 @@ const QUIET: &str = "</dev/null >/dev/null 2>&1";
 
 /// A daemon that forks twice, leaves the session and clears its environment; its leader exits once it
 /// has done so.
-const DAEMON: &str = "(setsid env -i /bin/sh -c 'echo >daemon.tmp; mv daemon.tmp daemon; \
-    exec sleep 1000.'$TAG </dev/null >/dev/null 2>&1 &); until [ -e daemon ]; do :; done";
+const DAEMON: &str = "(setsid env -i /bin/sh -c ': >daemon; exec sleep 1000.'$TAG </dev/null >/dev/null 2>&1 &); until [ -e daemon ]; do :; done";
 
 #[test]
 fn whoever_keeps_the_output_open_is_waited_for_named_and_ended() {
@@ -89,10 +88,11 @@ fn silent_children_in_and_out_of_the_group_are_found() {
 fn who_left_the_group_is_found_after_an_order_and_its_whole_tree_with_it() {
     let slot = Slot::new();
     // The environment is cleared: it is known because it was seen below the leader.
-    let script = "setsid env -i /bin/sh -c 'sleep 1000.'$TAG' & echo ready; sleep 2000.'$TAG; true";
-    let (ended, _) = slot.run_and_end(script, &[stopped(20_000)]);
+    let tree = "sleep 1000.$0 & sleep 2000.$0 & echo ready; wait";
+    let script = format!("setsid env -i /bin/sh -c '{tree}' $TAG; true");
+    let (ended, _) = slot.run_and_end(&script, &[stopped(20_000)]);
     assert_eq!(ended.exit, Exit::Signal(15));
-    assert!(ended.left.processes.len() >= 3, "{:?}", ended.left);
+    assert_eq!(ended.left.processes.len(), 3, "{:?}", ended.left);
     assert!(ended.left.processes.iter().all(|left| !left.in_group));
 }
 
@@ -244,6 +244,69 @@ fn a_sweep_ends_a_fork_bomb_the_stopped_and_the_stubborn() {
     assert_eq!(FAMILY.orphans(), Vec::<i32>::new(), "zombies are reaped");
 }
 
+/// Ends the thread that it interrupts, and nothing else.
+#[expect(unsafe_code, reason = "std offers no way to end the main thread alone")]
+extern "C" fn end_this_thread(_signal: libc::c_int) {
+    // SAFETY: the thread runs no code after this, and what it owns is leaked.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
+/// Its main thread exits and another one stays: the kernel shows a zombie.
+#[test]
+#[expect(unsafe_code, reason = "std offers no way to end the main thread alone")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is how the helper knows that it is one"
+)]
+fn a_process_whose_main_thread_is_gone_is_alive() {
+    const HELPER: &str = "STT_ROOM_TEST_HELPER";
+    const NAME: &str = "family::a_process_whose_main_thread_is_gone_is_alive";
+    if std::env::var_os(HELPER).is_some() {
+        let handler: extern "C" fn(libc::c_int) = end_this_thread;
+        let main = nix::unistd::getpid().as_raw();
+        // SAFETY: the handler only makes a system call, and the main thread only waits for this test.
+        unsafe {
+            libc::signal(libc::SIGUSR1, handler as libc::sighandler_t);
+            libc::syscall(libc::SYS_tgkill, main, main, libc::SIGUSR1);
+        }
+        loop {
+            std::thread::park();
+        }
+    }
+    if !in_own_process(NAME) {
+        return;
+    }
+    let slot = Slot::new();
+    let mut command = slot.script("").env(HELPER, "1");
+    command.program = std::env::current_exe().unwrap().into();
+    command.args = [
+        "--test-threads=1",
+        "--exact",
+        &format!("process::tests::{NAME}"),
+    ]
+    .map(Into::into)
+    .into();
+    let child = spawn(&command, Stdio::Capture, &slot.control, &CLOCK).unwrap();
+    let status = format!("/proc/{}/status", child.pid());
+    until("its main thread is gone", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        status.contains("State:\tZ") && !status.contains("Threads:\t1\n")
+    });
+    assert!(!crate::process::kernel::has_exited(child.pid()));
+    let swept = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
+    assert_eq!((swept.ended.len(), swept.left.len()), (1, 0), "{swept:?}");
+    let (control, terms) = (&slot.control, &slot.terms);
+    let ended = drive(
+        child,
+        control,
+        &mut Printed::default(),
+        terms,
+        &FAMILY,
+        &CLOCK,
+    );
+    assert_eq!(ended.exit, Exit::Signal(9));
+}
+
 #[test]
 fn dead_orphans_are_reaped_although_nobody_leaks() {
     if !in_own_process("family::dead_orphans_are_reaped_although_nobody_leaks") {
@@ -273,7 +336,8 @@ impl OutputSink for Measured<'_> {
 #[test]
 fn usage_is_summed_up_by_slot() {
     let slot = Slot::new();
-    let script = "x=$(head -c 33554432 /dev/zero | tr '\\0' x); sleep 1000.$TAG & echo ready; wait";
+    let script = "x=$(head -c 33554432 /dev/zero | tr '\\0' x); sleep 1000.$TAG & \
+        until grep -q sleep /proc/$!/comm; do :; done; echo ready; wait";
     let mut usage = None;
     let mut measure = || {
         let leader = slot.control.leader().unwrap();

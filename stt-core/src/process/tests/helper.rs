@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::clock::Clock;
 use crate::command::CommandLine;
@@ -44,6 +46,8 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Before anything is started: who is orphaned earlier is not ours.
+        LazyLock::force(&FAMILY);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("7{:07}{number:04}", std::process::id());
         Self {
@@ -107,11 +111,16 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert_eq!(self.control.leader(), None);
-            assert!(!self.control.signal(Signal::SIGKILL).unwrap());
-            until("nobody is alive", || self.alive().is_empty());
+        if std::thread::panicking() {
+            // The tag is this slot's alone, so these are too.
+            for pid in self.alive() {
+                let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            return;
         }
+        assert_eq!(self.control.leader(), None);
+        assert!(!self.control.signal(Signal::SIGKILL).unwrap());
+        until("nobody is alive", || self.alive().is_empty());
     }
 }
 
@@ -163,7 +172,8 @@ pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = CLOCK.now() + PATIENCE;
     while !holds() {
         assert!(CLOCK.now() < deadline, "not in time: {what}");
-        std::thread::yield_now();
+        // Looking all the time would keep from a core what is waited for.
+        let _ = nix::poll::poll(&mut [], PollTimeout::from(1_u8));
     }
 }
 
