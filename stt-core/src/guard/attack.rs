@@ -95,13 +95,17 @@ struct Attack {
     dead: Duration,
 }
 
-/// Lets a leaker run against a threshold that is a little above what is used now.
+/// How far above the present use the threshold is set.
+const ROOM: u64 = 300 << 20;
+
+/// Lets a leaker run against a threshold that is a little above what is used now. A sampler that does
+/// not see what a child takes never gets there, and that fails after a while.
 fn attack(clock: Clock) -> Attack {
     let mut sampler = Sampler::new(SamplerConfig::new(".".into()), clock);
     let now = sampler.sample(clock.now(), None).memory.expect("memory");
-    let share = now.used.share_of(now.total).expect("a machine has memory");
+    let share = Bytes(now.used.0 + ROOM).share_of(now.total);
+    let share = Percent(share.expect("a machine has memory").0 + 1);
     let mut config = config();
-    let share = Percent(share.0 + 10);
     config.memory_threshold = Threshold::Machine(share);
     config.grace_period = Duration::ZERO;
     let mut policy = Policy::new(&config, cores());
@@ -112,6 +116,7 @@ fn attack(clock: Clock) -> Attack {
     };
     let (_sender, timer) = mpsc::channel::<()>();
     let leaker = Leaker::start();
+    let deadline = clock.now() + Duration::from_secs(30);
     let mut last_under = clock.now();
     let mut planned = clock.now();
     let mut read_family = true;
@@ -133,6 +138,7 @@ fn attack(clock: Clock) -> Attack {
                 dead: clock.now().saturating_sub(last_under),
             };
         }
+        assert!(now < deadline, "the leaker was not seen: {sample:?}");
         if memory.used < line {
             last_under = now;
         }

@@ -5,6 +5,10 @@
 
 pub mod cadence;
 mod lines;
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only Linux has these files")
+)]
 mod parse;
 mod policy;
 pub mod priority;
@@ -12,6 +16,7 @@ mod sample;
 mod sampler;
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod attack;
 
 pub use policy::Act;

@@ -449,8 +449,8 @@ mod tests {
             panic!("{stops:?}")
         };
         assert_eq!(*second, 30);
-        let sentence =
-            "CPU at 80 % and waited for in 0 % of the last 10 s for 30 s, threshold 80 %";
+        let sentence = "CPU at 80 % (waited for in 0 % of the last 10 s), for 30 s not below \
+            the threshold of 80 %";
         assert_eq!(act.breach().to_string(), sentence);
         assert_eq!(grace_of(Some(act)), Some(true));
     }

@@ -205,7 +205,7 @@ impl fmt::Display for Reading {
             Self::Cpu { busy, pressure } => {
                 write!(f, "CPU at {busy}")?;
                 match pressure {
-                    Some(share) => write!(f, " and waited for in {share} of the last 10 s"),
+                    Some(share) => write!(f, " (waited for in {share} of the last 10 s)"),
                     None => Ok(()),
                 }
             }
@@ -216,10 +216,13 @@ impl fmt::Display for Reading {
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reading.fmt(f)?;
-        if let Some(lasted) = self.lasted {
-            write!(f, " for {}", show_duration(lasted))?;
+        match self.lasted {
+            Some(lasted) => {
+                let (lasted, threshold) = (show_duration(lasted), self.threshold);
+                write!(f, ", for {lasted} not below the threshold of {threshold}")?;
+            }
+            None => write!(f, ", threshold {}", self.threshold)?,
         }
-        write!(f, ", threshold {}", self.threshold)?;
         match self.critical {
             Some(Critical::Reached { line }) => write!(f, ", critical from {line} on")?,
             Some(Critical::Ahead { line, rate }) => {
@@ -335,7 +338,10 @@ mod tests {
             lasted: Some(Duration::from_secs(30)),
             ..breach
         };
-        assert_eq!(cpu.to_string(), "CPU at 97 % for 30 s, threshold 70 %");
+        assert_eq!(
+            cpu.to_string(),
+            "CPU at 97 %, for 30 s not below the threshold of 70 %"
+        );
     }
 
     #[test]

@@ -213,12 +213,6 @@ fn cores_below(root: &Utf8Path, usable: Usable) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufRead as _;
-    use std::io::BufReader;
-    use std::io::Read as _;
-    use std::process::Command;
-    use std::process::Stdio;
-
     use super::*;
     use crate::guard::sampler::linux::tree::Tree;
 
@@ -329,59 +323,6 @@ mod tests {
         let mut sampler = Sampler::with_cpus(below(&tree), Clock::start(), Usable::all());
         assert_eq!(sampler.sample(Moment::ZERO, None).runnable, None);
         assert_eq!(cores_below(tree.root(), Usable::of_this_process()), 1);
-    }
-
-    const HOG: Bytes = Bytes::mib(300);
-
-    /// Not a test: the child of the one below. It holds memory until its standard input ends.
-    #[test]
-    #[ignore = "started by another test"]
-    fn hog() {
-        let mut memory = vec![1_u8; usize::try_from(HOG.0).unwrap()];
-        std::hint::black_box(&mut memory);
-        #[expect(clippy::print_stdout, reason = "the parent waits for it")]
-        {
-            println!("ready");
-        }
-        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-        std::hint::black_box(&memory);
-    }
-
-    /// How much more memory is used with the child than before it.
-    fn growth_with_hog(mut used: impl FnMut() -> Bytes) -> Bytes {
-        let before = used();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["--exact", "--ignored", "--nocapture"])
-            .arg("guard::sampler::linux::sampling::tests::hog")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        #[expect(clippy::disallowed_methods, reason = "a test's own child")]
-        let mut hog = command.spawn().unwrap();
-        let mut stdout = BufReader::new(hog.stdout.take().unwrap());
-        let ready = stdout
-            .by_ref()
-            .lines()
-            .any(|line| line.unwrap().ends_with("ready"));
-        let growth = used().saturating_sub(before);
-        drop(hog.stdin.take());
-        stdout.read_to_end(&mut Vec::new()).unwrap();
-        assert!(ready && hog.wait().unwrap().success());
-        growth
-    }
-
-    /// What others do on this machine meanwhile is noise, so that one of several tries must be clean.
-    #[test]
-    fn memory_that_a_child_takes_is_seen() {
-        let mut sampler = this_machine();
-        let mut used = || sampler.sample(Moment::ZERO, None).memory.unwrap().used;
-        let mut grown = Vec::new();
-        let seen = (0..8).any(|_| {
-            let growth = growth_with_hog(&mut used);
-            grown.push(growth);
-            (Bytes::mib(250)..Bytes::mib(400)).contains(&growth)
-        });
-        assert!(seen, "{grown:?}");
     }
 
     #[test]
