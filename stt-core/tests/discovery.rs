@@ -369,7 +369,7 @@ fn run_all(found: &[(disc::TestBinary, disc::Listing)]) {
                 slot: 0,
                 threads: 1,
             });
-            start(&disc::test_command(binary, test, &[], env));
+            start(&disc::test_command(binary, test, env));
         }
     }
 }
@@ -505,7 +505,7 @@ fn a_mute_harness_is_one_test_and_an_ignored_test_runs_when_asked_for() {
         panic!("one test, not {asked_for:?}");
     };
     assert_eq!(&*test.name, "unit::is_ignored");
-    let printed = text(start(&disc::test_command(lib, test, &[], Vec::new())).stdout);
+    let printed = text(start(&disc::test_command(lib, test, Vec::new())).stdout);
     assert!(printed.contains("1 passed"), "{printed}");
 }
 

@@ -12,8 +12,6 @@ use stt_core::report::Counts;
 use stt_core::report::Event;
 use stt_core::report::Leak;
 use stt_core::report::LeakedProcess;
-use stt_core::report::Running;
-use stt_core::report::Summary;
 
 use crate::render::options::RenderOptions;
 use crate::render::screen::renderer;
@@ -434,7 +432,7 @@ fn without_progress_there_is_neither_bar_nor_counter() {
     script.passed("a");
     let options = RenderOptions {
         terminal: true,
-        show_progress: crate::render::ShowProgress::None,
+        show_progress: crate::cli::ShowProgress::None,
         ..piped()
     };
     assert_eq!(
