@@ -15,8 +15,8 @@ pub mod priority;
 mod sample;
 mod sampler;
 
-#[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod attack;
 
 pub use policy::Act;
