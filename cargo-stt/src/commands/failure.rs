@@ -13,6 +13,7 @@ pub(super) fn conclude(failure: &RunError) -> Result<Exit, Error> {
         RunError::Signals(_)
         | RunError::Setup { .. }
         | RunError::Start { .. }
+        | RunError::Lost { .. }
         | RunError::MetadataFailed { .. }
         | RunError::Metadata(_)
         | RunError::CargoConfig(_)
@@ -47,6 +48,7 @@ fn explain(failure: &RunError) -> Error {
         }
         RunError::Interrupted(_)
         | RunError::Signals(_)
+        | RunError::Lost { .. }
         | RunError::Metadata(_)
         | RunError::CargoConfig(_)
         | RunError::Rustc(_)
@@ -62,6 +64,7 @@ fn kind(failure: &RunError) -> Kind {
         | RunError::Signals(_)
         | RunError::Setup { .. }
         | RunError::Start { .. }
+        | RunError::Lost { .. }
         | RunError::CargoConfig(_)
         | RunError::Rustc(_)
         | RunError::RustcFailed { .. } => Kind::Setup,

@@ -11,6 +11,7 @@ use crate::discovery::MessageError;
 use crate::discovery::MetadataError;
 use crate::discovery::RustcError;
 use crate::outcome::Exit;
+use crate::process::DriveError;
 use crate::process::SpawnError;
 use crate::signal::SignalError;
 
@@ -40,6 +41,15 @@ pub enum RunError {
         /// Why.
         #[source]
         source: SpawnError,
+    },
+    /// What came of such a program, or what it said, could not be learned.
+    #[error("cannot tell what came of `{program}`")]
+    Lost {
+        /// The program as it would be typed.
+        program: String,
+        /// Why.
+        #[source]
+        source: DriveError,
     },
     /// `cargo metadata` failed and said why on its standard error.
     #[error("`cargo metadata` failed")]
