@@ -92,9 +92,11 @@ impl Machine {
 
     /// Marks the tests that a resumed run retries alone: for memory the largest and whatever has at
     /// least half its size, since the next leg would otherwise fail over the second of two; for the
-    /// CPU, or when nobody knows who was large, all that ran.
+    /// CPU, or when nobody knows who was large, all that ran. Memory that others hold is no test's
+    /// fault.
     fn blame(&mut self, breach: &Breach) {
         let largest = match breach.reading {
+            _ if breach.others.is_some() => return,
             Reading::Cpu { .. } => None,
             Reading::Memory(_) | Reading::Run(_) => self
                 .slots
