@@ -13,6 +13,7 @@ use crate::guard::Situation;
 use crate::guard::pick_shed;
 use crate::outcome::EndReason;
 use crate::outcome::Unfinished;
+use crate::report::FamilyUse;
 use crate::report::GuardNotice;
 use crate::report::Warning;
 use crate::run::event::Action;
@@ -61,6 +62,12 @@ impl Machine {
         base.cpu = sample.cpu_busy.or(base.cpu);
         let Some(family) = &sample.family else { return };
         base.family_memory = Some(family.memory);
+        base.family = Some(FamilyUse {
+            processes: family.processes,
+            threads: family.threads,
+            descriptors: family.descriptors,
+            cpu: family.cpu,
+        });
         for used in &family.slots {
             if let Some(running) = self.slots.get_mut(used.slot) {
                 running.memory = Some(used.memory);
