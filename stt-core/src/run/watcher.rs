@@ -142,7 +142,7 @@ fn reading(
         memory: usage.memory,
         processes: usage.processes,
         threads: usage.threads,
-        descriptors: None,
+        descriptors: usage.descriptors,
         cpu: usage.cpu,
         slots: usage
             .slots
