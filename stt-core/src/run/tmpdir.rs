@@ -19,6 +19,9 @@ use crate::id::RunId;
 /// How many names are tried. Only the first is ever taken, unless two runners resume the same run.
 const NAMES: u32 = 10;
 
+/// The permissions of everybody else.
+const OTHERS: u32 = 0o077;
+
 /// A directory that is removed, with all that is in it, when this is dropped.
 #[derive(Debug)]
 pub struct OwnDir {
@@ -88,7 +91,7 @@ fn make_or_take(path: &Utf8Path) -> io::Result<Option<File>> {
         return Ok(None);
     };
     let meta = held.metadata()?;
-    let own = meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o077 == 0;
+    let own = meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & OTHERS == 0;
     if !own || matches!(held.try_lock(), Err(TryLockError::WouldBlock)) {
         return Ok(None);
     }

@@ -39,12 +39,11 @@ impl Machine {
         self.admission.held = verdict.hold;
         self.admission.blocked = verdict.blocked;
         self.admission.allowed = verdict.allowed;
-        actions.extend(
-            verdict
-                .notes
-                .into_iter()
-                .map(|note| Action::Show(notice(&note))),
-        );
+        // Whether tests may start means nothing to a run that is being stopped.
+        let stopping = self.phase >= Phase::Stopping;
+        let notices = verdict.notes.iter().map(notice);
+        let told = notices.filter(|notice| !(stopping && matches!(notice, Notice::Guard(_))));
+        actions.extend(told.map(Action::Show));
         match verdict.act {
             Some(Act::Stop { breach, grace }) => self.stop(&breach, grace, now, actions),
             Some(Act::Shed { breach }) => self.shed(&breach, now, actions),
