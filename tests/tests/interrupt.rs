@@ -124,16 +124,27 @@ fn a_build_is_ended_with_all_its_processes() {
 
 #[test]
 fn a_listing_is_ended_too() {
-    let lab = Lab::shared("unlistable");
-    let stt = lab
-        .stt(["--no-fail-fast"])
-        .args(QUICK_END)
-        .env("MUTE_IGNORES_TERM", "1");
-    let mut running = stt.spawn();
-    wait_for_traces(&lab, &mut running, &["mute"]);
-    running.signal(Signal::SIGINT);
-    drop(running.finish().signal(2));
-    lab.assert_clean();
+    for ignores_term in [false, true] {
+        let lab = Lab::shared("unlistable");
+        let mut stt = lab.stt(["--test", "mute"]);
+        if ignores_term {
+            stt = stt.env("MUTE_IGNORES_TERM", "1");
+        }
+        let mut running = stt.spawn();
+        wait_for_traces(&lab, &mut running, &["mute"]);
+        running.signal(Signal::SIGINT);
+        if ignores_term {
+            // A listing has ten seconds to go, unless somebody asks twice.
+            running.signal(Signal::SIGTERM);
+            let signal = running.finish().signal;
+            // Which of the two the runner sees first is the kernel's choice.
+            assert!(matches!(signal, Some(2 | 15)), "{signal:?}");
+        } else {
+            drop(running.finish().signal(2));
+        }
+        lab.assert_clean();
+        assert!(!lab.checkpoint.exists(), "nothing ran");
+    }
 }
 
 #[test]

@@ -101,6 +101,8 @@ fn torture(chance: &mut Chance, kills: u64, expected: &Results, toll: &mut Toll)
                 let new = now.len() - recorded.len();
                 let cut_short = log.starts().len() - new.min(log.starts().len());
                 assert!(cut_short <= AT_ONCE, "{cut_short} tests are to run again");
+                let bad = lab.path("checkpoint.json.bad");
+                assert!(!bad.exists(), "the runner could not read it");
                 toll.loaded += 1;
                 toll.kept += new;
                 toll.again += cut_short;

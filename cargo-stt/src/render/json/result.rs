@@ -24,8 +24,10 @@ pub(super) struct FinishedMessage<'a> {
     test: &'a TestId,
     #[serde(flatten)]
     outcome: OutcomeMessage<'a>,
-    duration: f64,
-    cpu: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,11 +48,12 @@ impl<'a> FinishedMessage<'a> {
             .output
             .as_deref()
             .filter(|_| shown != ShowOutput::Never);
+        let ran = result.outcome != TestOutcome::Ignored;
         Self {
             test: &result.test,
             outcome: (&result.outcome).into(),
-            duration: result.duration.as_secs_f64(),
-            cpu: result.cpu.as_secs_f64(),
+            duration: ran.then_some(result.duration.as_secs_f64()),
+            cpu: ran.then_some(result.cpu.as_secs_f64()),
             // What was never started has used nothing that could be known.
             peak_memory: Some(result.peak_memory).filter(|memory| *memory > Bytes(0)),
             leak: result.leak.as_ref().map(LeakMessage::from),
