@@ -164,6 +164,7 @@ impl Session {
             watcher,
             began,
         };
+        self.family.spare_present();
         self.router.hand_over(&stage.queue);
         priority::raise();
         dispatch(

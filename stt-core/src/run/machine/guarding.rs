@@ -73,6 +73,8 @@ impl Machine {
         if self.phase < Phase::Stopping {
             self.phase = Phase::Stopping;
             self.blame(breach);
+            let reason = breach.to_string();
+            actions.push(Action::Show(Notice::Guard(GuardNotice::Stop { reason })));
             self.stopped = Some(Stopped {
                 at: now,
                 reason: breach.to_string(),
