@@ -40,8 +40,12 @@ pub(crate) struct Leg {
     pub(crate) survivors: usize,
 }
 
-/// How much others may have taken or freed before a figure of the whole machine counts for nothing.
-const NOISE: i64 = 60_000_000;
+/// How much others may take or free between the crossing and the KILL, or a figure of the whole machine
+/// counts for nothing.
+const NOISE: i64 = 30_000_000;
+
+/// With less than this at the crossing, it was others who crossed the line.
+const SHARE: i64 = 150_000_000;
 
 /// Runs a leaker of this name, and looks at it.
 pub(crate) fn leg(lab: &Lab, leaker: &str, args: &[&str], env: (&str, &str), line: Against) -> Leg {
@@ -79,12 +83,13 @@ fn judge(looks: &[Look], line: Against) -> Option<(i64, Duration, bool)> {
     let until = (killed + 3).min(looks.len() - 1);
     let overshoot = looks[crossing..=until].iter().map(height).max()?;
     let before = looks[crossing.saturating_sub(1)];
-    let by_others = |look: &Look| (look.used - first.used) - (look.resident - first.resident);
+    let by_others = |look: &Look| look.used - look.resident;
     let disturbed = match line {
         Against::Leaker(_) | Against::Growth(_) => false,
-        Against::Machine(_) => [&before, &looks[killed - 1]]
-            .iter()
-            .any(|look| by_others(look).abs() > NOISE),
+        Against::Machine(_) => {
+            let meanwhile = by_others(&looks[killed - 1]) - by_others(&before);
+            meanwhile.abs() > NOISE || before.resident < SHARE
+        }
     };
     Some((overshoot, looks[killed].at - before.at, disturbed))
 }
