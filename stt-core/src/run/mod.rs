@@ -20,6 +20,7 @@ mod session;
 mod settle;
 mod sharing;
 mod slot;
+mod spill;
 mod suite;
 mod tmpdir;
 mod watcher;

@@ -187,7 +187,7 @@ fn in_words_of_the_guard(usage: &Usage) -> guard::Family {
         memory: usage.memory,
         processes: usage.processes,
         threads: usage.threads,
-        descriptors: None,
+        descriptors: usage.descriptors,
         cpu: usage.cpu,
         slots: usage
             .slots

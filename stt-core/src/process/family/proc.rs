@@ -110,6 +110,13 @@ impl Proc {
         parse_stat(self.read(format_args!("/proc/{pid}/stat"), u64::MAX).ok()?)
     }
 
+    /// How many descriptors a process has open: the size of the directory that lists them, since
+    /// Linux 6.2 (`proc_pid_fd(5)`). Older kernels say 0, which is unknown and not none.
+    pub(super) fn descriptors(pid: i32) -> Option<u64> {
+        let directory = std::fs::metadata(format!("/proc/{pid}/fd")).ok()?;
+        Some(directory.len()).filter(|&count| count > 0)
+    }
+
     /// Appends the children that one thread has started, or taken over.
     pub(super) fn children_of_thread(&mut self, pid: i32, thread: i32, found: &mut Vec<i32>) {
         let path = format_args!("/proc/{pid}/task/{thread}/children");

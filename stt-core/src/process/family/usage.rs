@@ -21,6 +21,9 @@ const EXACT_PROCESSES: usize = 32;
 /// A process that takes less than this is not worth an exact reading.
 const EXACT_FROM: Bytes = Bytes::mib(4);
 
+/// In how many processes descriptors are counted, which takes another call for each.
+const COUNTED_PROCESSES: usize = 64;
+
 /// What was read of one process.
 struct Reading {
     pid: i32,
@@ -142,8 +145,14 @@ impl<'a> Walk<'a> {
             });
         let largest = self.readings.iter().max_by_key(|reading| reading.memory);
         let micros = self.ticks.saturating_mul(1_000_000) / self.ticks_per_second;
+        let counted = self.readings.len() <= COUNTED_PROCESSES;
+        let counts = self
+            .readings
+            .iter()
+            .map(|reading| Proc::descriptors(reading.pid));
         Usage {
             memory: sum(None),
+            descriptors: if counted { counts.sum() } else { None },
             processes: u32::try_from(self.readings.len()).unwrap_or(u32::MAX),
             threads: self.threads,
             cpu: Duration::from_micros(micros),

@@ -13,6 +13,7 @@ use crate::guard::Situation;
 use crate::guard::pick_shed;
 use crate::outcome::EndReason;
 use crate::outcome::Unfinished;
+use crate::report::FamilyUse;
 use crate::report::GuardNotice;
 use crate::report::Warning;
 use crate::run::event::Action;
@@ -61,6 +62,12 @@ impl Machine {
         base.cpu = sample.cpu_busy.or(base.cpu);
         let Some(family) = &sample.family else { return };
         base.family_memory = Some(family.memory);
+        base.family = Some(FamilyUse {
+            processes: family.processes,
+            threads: family.threads,
+            descriptors: family.descriptors,
+            cpu: family.cpu,
+        });
         for used in &family.slots {
             if let Some(running) = self.slots.get_mut(used.slot) {
                 running.memory = Some(used.memory);
@@ -92,9 +99,11 @@ impl Machine {
 
     /// Marks the tests that a resumed run retries alone: for memory the largest and whatever has at
     /// least half its size, since the next leg would otherwise fail over the second of two; for the
-    /// CPU, or when nobody knows who was large, all that ran.
+    /// CPU, or when nobody knows who was large, all that ran. Memory that others hold is no test's
+    /// fault.
     fn blame(&mut self, breach: &Breach) {
         let largest = match breach.reading {
+            _ if breach.others.is_some() => return,
             Reading::Cpu { .. } => None,
             Reading::Memory(_) | Reading::Run(_) => self
                 .slots
