@@ -1,4 +1,4 @@
-//! Why a run could not begin, with what to do next.
+//! Why a command ended before its work was done, with what to do next.
 
 use stt_core::run::RunError;
 
@@ -6,23 +6,48 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::exit_code::Exit;
 
-/// How the command ends over this. An interrupt is no error: the person knows.
-pub(super) fn conclude(failure: &RunError) -> Result<Exit, Error> {
-    match failure {
-        RunError::Interrupted(signal) => Ok(Exit::Signal(*signal)),
-        RunError::Signals(_)
-        | RunError::Setup { .. }
-        | RunError::Start { .. }
-        | RunError::MetadataFailed { .. }
-        | RunError::Metadata(_)
-        | RunError::CargoConfig(_)
-        | RunError::Rustc(_)
-        | RunError::RustcFailed { .. }
-        | RunError::BuildFailed { .. }
-        | RunError::Message(_)
-        | RunError::Binary(_)
-        | RunError::Read { .. }
-        | RunError::List(_) => Err(explain(failure)),
+/// Why a command ended before its work was done.
+pub(super) enum Failure {
+    /// Something is wrong.
+    Error(Error),
+    /// This signal asked for it; that is no error, for the person knows.
+    Interrupted(i32),
+}
+
+impl Failure {
+    /// How the command ends over this.
+    pub(super) fn conclude(self) -> Result<Exit, Error> {
+        match self {
+            Self::Error(error) => Err(error),
+            Self::Interrupted(signal) => Ok(Exit::Signal(signal)),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Interrupted(signal) => Self::Interrupted(signal),
+            RunError::Signals(_)
+            | RunError::Setup { .. }
+            | RunError::Start { .. }
+            | RunError::MetadataFailed { .. }
+            | RunError::Metadata(_)
+            | RunError::CargoConfig(_)
+            | RunError::Rustc(_)
+            | RunError::RustcFailed { .. }
+            | RunError::BuildFailed { .. }
+            | RunError::Message(_)
+            | RunError::Binary(_)
+            | RunError::Read { .. }
+            | RunError::List(_) => Self::Error(explain(&error)),
+        }
     }
 }
 

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 use stt_core::checkpoint::Selected;
-use stt_core::run::RunError;
 use stt_core::run::Session;
 use stt_core::run::Suite;
 
-use crate::commands::failure;
+use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
 use crate::commands::prepare::site;
@@ -25,46 +24,33 @@ pub(super) fn list(
     surroundings: &Surroundings,
     printer: &Printer,
 ) -> Result<Exit, Error> {
-    match find(request, surroundings, printer)? {
+    match find(request, surroundings, printer) {
         Ok(text) => Ok(finish(printer.out(&text), printer)),
-        Err(failure) => failure::conclude(&failure),
+        Err(failure) => failure.conclude(),
     }
 }
 
-/// The outer error is of the configuration, the inner one of the search.
 fn find(
     request: &ListRequest,
     surroundings: &Surroundings,
     printer: &Printer,
-) -> Result<Result<String, RunError>, Error> {
+) -> Result<String, Failure> {
     let site = site(&request.cargo, &surroundings.cwd, &request.place);
-    let begun = Session::begin(surroundings.vars.clone()).and_then(|session| {
-        Ok((
-            session.workspace(&site, false)?,
-            session.new_run()?,
-            session,
-        ))
-    });
-    let (workspace, run, session) = match begun {
-        Ok(begun) => begun,
-        Err(failure) => return Ok(Err(failure)),
-    };
+    let session = Session::begin(surroundings.vars.clone())?;
+    let workspace = session.workspace(&site, false)?;
     let config = request.configuration.of_workspace(&workspace.root)?.config;
     let selection = chosen(request.selection.clone(), &config);
     let search = Search {
         site,
         workspace: &workspace,
         config: &config,
-        run: &run,
+        run: &session.new_run()?,
         env: &surroundings.vars,
     };
-    Ok(search
-        .discover(&session, &selection.build, printer)
-        .map(|found| {
-            let listings = found.listed.iter().map(|listed| &listed.listing);
-            let suite = Suite::select(found.binaries, listings, &selection.tests);
-            shown(&suite.selected())
-        }))
+    let found = search.discover(&session, &selection.build, printer)?;
+    let listings = found.listed.iter().map(|listed| &listed.listing);
+    let suite = Suite::select(found.binaries, listings, &selection.tests);
+    Ok(shown(&suite.selected()))
 }
 
 /// The tests below their binaries.

@@ -56,7 +56,7 @@ impl Search<'_> {
             },
         };
         session.discover(&self.site, &wanted, |line| {
-            printer.err(&format!("{line}\n"))
+            printer.err(&format!("{line}\n"));
         })
     }
 }

@@ -29,7 +29,7 @@ use stt_core::selection::Selection;
 
 use crate::cli::MessageFormat;
 use crate::cli::ShowProgress;
-use crate::commands::failure;
+use crate::commands::failure::Failure;
 use crate::commands::prepare::Search;
 use crate::commands::prepare::site;
 use crate::commands::recorded;
@@ -60,13 +60,8 @@ pub(super) fn run(
     surroundings: &Surroundings,
     printer: &Printer,
 ) -> Result<Exit, Error> {
-    match Command::begin(request, surroundings, printer) {
-        Ok(command) => match command.run()? {
-            Ok(exit) => Ok(exit),
-            Err(failure) => failure::conclude(&failure),
-        },
-        Err(failure) => failure::conclude(&failure),
-    }
+    let command = Command::begin(request, surroundings, printer);
+    command.and_then(Command::run).or_else(Failure::conclude)
 }
 
 /// What is known before the configuration is.
@@ -94,7 +89,7 @@ impl<'a> Command<'a> {
         request: &'a RunRequest,
         surroundings: &'a Surroundings,
         printer: &'a Printer,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, Failure> {
         let session = Session::begin(surroundings.vars.clone())?;
         let site = site(&request.cargo, &surroundings.cwd, &request.place);
         let workspace = session.workspace(&site, false)?;
@@ -107,17 +102,13 @@ impl<'a> Command<'a> {
         })
     }
 
-    /// The outer error is of what was said, the inner one of what was found.
-    fn run(self) -> Result<Result<Exit, RunError>, Error> {
+    fn run(self) -> Result<Exit, Failure> {
         let config = self
             .request
             .configuration
             .of_workspace(&self.workspace.root)?
             .config;
-        let begun = match self.identify(&config)? {
-            Ok(begun) => begun,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let begun = self.identify(&config)?;
         let search = Search {
             site: site(
                 &self.request.cargo,
@@ -129,10 +120,7 @@ impl<'a> Command<'a> {
             run: &begun.run,
             env: &begun.env,
         };
-        let found = match search.discover(&self.session, &begun.selection.build, self.printer) {
-            Ok(found) => found,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let found = search.discover(&self.session, &begun.selection.build, self.printer)?;
         let listings = found.listed.iter().map(|listed| &listed.listing);
         let suite = Suite::select(found.binaries, listings, &begun.selection.tests);
         let records = found
@@ -141,19 +129,18 @@ impl<'a> Command<'a> {
             .map(|listed| listed.record)
             .collect();
         if self.request.no_run {
-            return Ok(Ok(self.built(&suite)));
+            return Ok(self.built(&suite));
         }
         self.execute(begun, suite, records, &config)
     }
 
     /// Which run this is: the recorded one, or a new one.
-    fn identify(&self, config: &Config) -> Result<Result<Begun, RunError>, Error> {
-        let root = &self.workspace.root;
-        let usual = || self.workspace.target_dir.join("stt-checkpoint.json");
-        let checkpoint = config.checkpoint.path.clone().unwrap_or_else(usual);
+    fn identify(&self, config: &Config) -> Result<Begun, Failure> {
+        let configured = config.checkpoint.path.clone();
+        let checkpoint = configured.unwrap_or_else(|| self.usual_checkpoint());
         let mut recorded = Recorded::default();
         if self.request.resume {
-            recorded = recorded::find(&checkpoint, root)?;
+            recorded = recorded::find(&checkpoint, &self.workspace.root)?;
         }
         let typed = self
             .request
@@ -163,22 +150,17 @@ impl<'a> Command<'a> {
         let selection = recorded.selection(typed)?;
         let selection = selection.unwrap_or_else(|| chosen(Selection::default(), config));
         let header = recorded.loaded.as_ref().map(|loaded| &loaded.header);
-        if header.is_some_and(|header| header.config_hash != config_hash(config)) {
-            recorded.warnings.push(warning(
-                "the limits of time have changed since the recorded results were obtained".into(),
-                None,
-            ));
-        }
-        let header = recorded.loaded.as_ref().map(|loaded| &loaded.header);
         let leg = header.map_or(1, |header| header.leg.saturating_add(1));
         let known = header.map(|header| header.run.clone());
-        let named = known.map_or_else(|| self.session.new_run(), Ok);
-        let (run, tmpdir) = match named.and_then(|run| Ok((self.tmpdir(config, &run)?, run))) {
-            Ok((tmpdir, run)) => (run, tmpdir),
-            Err(failure) => return Ok(Err(failure)),
-        };
+        if header.is_some_and(|header| header.config_hash != config_hash(config)) {
+            let message =
+                "the limits of time have changed since the recorded results were obtained";
+            recorded.warnings.push(warning(message.to_owned(), None));
+        }
+        let run = known.map_or_else(|| self.session.new_run(), Ok)?;
+        let tmpdir = self.tmpdir(config, &run)?;
         let env = self.test_environment(tmpdir.as_ref());
-        Ok(Ok(Begun {
+        Ok(Begun {
             run,
             leg,
             recorded,
@@ -186,7 +168,11 @@ impl<'a> Command<'a> {
             checkpoint,
             tmpdir,
             env,
-        }))
+        })
+    }
+
+    fn usual_checkpoint(&self) -> Utf8PathBuf {
+        self.workspace.target_dir.join("stt-checkpoint.json")
     }
 
     fn tmpdir(&self, config: &Config, run: &RunId) -> Result<Option<OwnDir>, RunError> {
@@ -225,7 +211,7 @@ impl<'a> Command<'a> {
         suite: Suite,
         records: Vec<stt_core::checkpoint::BinaryRecord>,
         config: &Config,
-    ) -> Result<Result<Exit, RunError>, Error> {
+    ) -> Result<Exit, Failure> {
         let plan = match &begun.recorded.loaded {
             Some(loaded) => plan(loaded, &suite.selected(), &records),
             None => ResumePlan::everything(&suite.selected()),
@@ -274,11 +260,7 @@ impl<'a> Command<'a> {
             self.session.execute(job, config, &sink)
         };
         drop(sink);
-        let summary = match done {
-            Ok(summary) => summary,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        Ok(Ok(conclude(&summary, render, self.printer)))
+        Ok(conclude(&done?, render, self.printer))
     }
 
     /// The end of `--no-run`.
@@ -291,11 +273,12 @@ impl<'a> Command<'a> {
     }
 
     fn render_options(&self, config: &Config, checkpoint: &Utf8PathBuf) -> RenderOptions {
-        let usual = self.workspace.target_dir.join("stt-checkpoint.json");
-        let mut resume_command = "cargo stt --resume".to_owned();
-        if *checkpoint != usual {
-            resume_command.push_str(&format!(" --checkpoint {checkpoint}"));
-        }
+        let elsewhere = *checkpoint != self.usual_checkpoint();
+        let option = if elsewhere {
+            format!(" --checkpoint {checkpoint}")
+        } else {
+            String::new()
+        };
         RenderOptions {
             message_format: self.request.message_format,
             show_progress: match self.request.show_progress {
@@ -303,7 +286,10 @@ impl<'a> Command<'a> {
                 ShowProgress::Auto | ShowProgress::Bar if self.request.no_capture => {
                     ShowProgress::Counter
                 }
-                asked => asked,
+                asked @ (ShowProgress::Auto
+                | ShowProgress::None
+                | ShowProgress::Bar
+                | ShowProgress::Counter) => asked,
             },
             colour: self.printer.err_colour(),
             terminal: self.printer.err_is_terminal(),
@@ -311,7 +297,7 @@ impl<'a> Command<'a> {
             ci: self.surroundings.is_ci(),
             verbose: self.request.verbose,
             output: config.output.clone(),
-            resume_command,
+            resume_command: format!("cargo stt --resume{option}"),
         }
     }
 

@@ -47,6 +47,7 @@ use crate::run::recorder::Recorder;
 use crate::run::slot::Shared;
 use crate::run::slot::Slot;
 use crate::run::slot::Style;
+use crate::run::spill;
 use crate::run::suite::Suite;
 use crate::run::tmpdir::OwnDir;
 use crate::run::watcher::Watch;
@@ -142,7 +143,8 @@ impl Session {
                 success_output: job.manner.success_output,
             },
         });
-        let spill = job.target_dir.join("stt/output").join(shared.run.short());
+        spill::forget_old(&job.target_dir, Clock::wall());
+        let spill = spill::directory(&job.target_dir, &shared.run);
         let slots = open_slots(setup_of_machine.threads, &shared, config, &spill)?;
         let recorder = writer.as_ref().map(|writer| {
             Recorder::start(Arc::clone(writer), Arc::clone(&queue))
@@ -164,6 +166,7 @@ impl Session {
             watcher,
             began,
         };
+        self.family.spare_present();
         self.router.hand_over(&stage.queue);
         priority::raise();
         dispatch(

@@ -19,6 +19,7 @@ mod router;
 mod session;
 mod settle;
 mod slot;
+mod spill;
 mod suite;
 mod tmpdir;
 mod watcher;

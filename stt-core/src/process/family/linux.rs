@@ -40,6 +40,8 @@ pub struct Family {
     proc: Mutex<Proc>,
     /// For the guard, who must not wait for the lock above.
     pub(super) readings: Mutex<Proc>,
+    /// Who was below us before the first test, and is none of the tests' business.
+    spared: Mutex<HashSet<Identity>>,
 }
 
 /// Frees a child that a stop signal caught before its `exec`, while `thread` waits for that.
@@ -74,7 +76,33 @@ impl Family {
             children: take_over(),
             proc: Mutex::default(),
             readings: Mutex::default(),
+            spared: Mutex::default(),
         }
+    }
+
+    /// Spares everybody who is below us now: a compile server that the build has started, or what a
+    /// shell had started before it became us. They are no test's, and outlive the run.
+    pub fn spare_present(&self) {
+        let mut proc = self.lock();
+        let roots = all_children(&mut proc);
+        let trees = roots.into_iter().map(|root| Tree::below(&mut proc, root));
+        let present: HashSet<_> = trees
+            .flat_map(|tree| tree.identities().collect::<Vec<_>>())
+            .collect();
+        *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = present;
+    }
+
+    /// Leaves out whom we spare. The dead are left in, for somebody has to reap them.
+    fn without_spared(&self, processes: &mut Vec<i32>) {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        if spared.is_empty() {
+            return;
+        }
+        let mut proc = Proc::default();
+        processes.retain(|&pid| {
+            let stat = proc.stat(pid).filter(|stat| !stat.is_dead());
+            stat.is_none_or(|Stat { start, .. }| !spared.contains(&Identity { pid, start }))
+        });
     }
 
     /// Why families are known by their process groups only; `None` when all is well.
@@ -82,8 +110,8 @@ impl Family {
         self.children.as_ref().err()
     }
 
-    /// The processes that have lost their parent, dead ones included. Costs one system call when there
-    /// are none.
+    /// The processes that have lost their parent, dead ones included, but for those that are spared.
+    /// Costs one system call when there are none.
     pub fn orphans(&self) -> Vec<i32> {
         let mut orphans = Vec::new();
         let Ok(file) = &self.children else {
@@ -98,6 +126,7 @@ impl Family {
             offset += length as u64;
         }
         proc::parse_children(&text, &mut orphans);
+        self.without_spared(&mut orphans);
         orphans
     }
 
@@ -131,8 +160,8 @@ impl Family {
         found.survivors
     }
 
-    /// Ends every process below us, whatever its session, its group or its environment, and reaps what
-    /// has no other parent than us. To be called when no slot runs a test any more.
+    /// Ends every process below us that is not spared, whatever its session, its group or its
+    /// environment, and reaps what has no other parent than us. To be called when no slot runs a test any more.
     ///
     /// Two looks in a row must find nobody. At the deadline whoever is still alive is reported: that a
     /// signal is refused is a failure, not a success.
@@ -140,7 +169,8 @@ impl Family {
         let mut found = Found::default();
         let last = self.until_empty(clock, deadline, |proc| {
             self.reap_dead(proc);
-            let roots = all_children(proc);
+            let mut roots = all_children(proc);
+            self.without_spared(&mut roots);
             let tree = Tree::freeze(proc, &roots);
             found.note(proc, &tree, None);
             tree

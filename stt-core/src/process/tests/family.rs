@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
 use super::helper::CLOCK;
 use super::helper::FAMILY;
 use super::helper::PATIENCE;
@@ -14,6 +17,7 @@ use crate::outcome::Exit;
 use crate::process::Left;
 use crate::process::OutputSink;
 use crate::process::Stdio;
+use crate::process::Swept;
 use crate::process::drive;
 use crate::process::spawn;
 use crate::units::Bytes;
@@ -132,7 +136,7 @@ fn a_strangers_orphan_is_left_alone() {
     );
     // Its environment is cleared and it was not seen below the leader: the end of the run finds it.
     for pid in other.alive() {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
+        nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
     }
 }
 
@@ -207,6 +211,38 @@ fn a_sweep_finds_a_daemon_without_any_mark_and_spares_a_decoy() {
     );
 }
 
+#[test]
+fn who_was_there_before_the_first_test_is_spared_and_counted_to_nobody() {
+    if !in_own_process(
+        "family::who_was_there_before_the_first_test_is_spared_and_counted_to_nobody",
+    ) {
+        return;
+    }
+    // A compile server, as a build leaves one behind.
+    let server = Slot::new();
+    server.run(DAEMON);
+    until("the server is ours", || !FAMILY.orphans().is_empty());
+    FAMILY.spare_present();
+    assert!(FAMILY.orphans().is_empty());
+    let mut slot = Slot::new();
+    slot.terms.exclusive = true;
+    let (ended, _) = slot.run("true");
+    assert_eq!(ended.left, Left::default());
+    let swept = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
+    assert_eq!(swept, Swept::default());
+    assert_eq!(server.alive().len(), 1);
+    // What the tests leave is found as before.
+    let (ended, _) = slot.run(DAEMON);
+    assert_eq!(ended.left.processes.len(), 1, "{:?}", ended.left);
+    for pid in server.alive() {
+        nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    until("the server is reaped", || {
+        FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
+        server.alive().is_empty()
+    });
+}
+
 /// Each process starts two, ignores TERM, stops itself, and has a session of its own.
 #[test]
 fn a_sweep_ends_a_fork_bomb_the_stopped_and_the_stubborn() {
@@ -240,7 +276,7 @@ fn a_sweep_ends_a_fork_bomb_the_stopped_and_the_stubborn() {
         "its slot reaps it, not the sweep"
     );
     let again = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
-    assert_eq!(again, crate::process::Swept::default());
+    assert_eq!(again, Swept::default());
     assert_eq!(FAMILY.orphans(), Vec::<i32>::new(), "zombies are reaped");
 }
 

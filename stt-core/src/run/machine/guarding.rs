@@ -73,6 +73,8 @@ impl Machine {
         if self.phase < Phase::Stopping {
             self.phase = Phase::Stopping;
             self.blame(breach);
+            let reason = breach.to_string();
+            actions.push(Action::Show(Notice::Guard(GuardNotice::Stop { reason })));
             self.stopped = Some(Stopped {
                 at: now,
                 reason: breach.to_string(),
@@ -90,9 +92,11 @@ impl Machine {
 
     /// Marks the tests that a resumed run retries alone: for memory the largest and whatever has at
     /// least half its size, since the next leg would otherwise fail over the second of two; for the
-    /// CPU, or when nobody knows who was large, all that ran.
+    /// CPU, or when nobody knows who was large, all that ran. Memory that others hold is no test's
+    /// fault.
     fn blame(&mut self, breach: &Breach) {
         let largest = match breach.reading {
+            _ if breach.others.is_some() => return,
             Reading::Cpu { .. } => None,
             Reading::Memory(_) | Reading::Run(_) => self
                 .slots

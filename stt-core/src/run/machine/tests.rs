@@ -228,6 +228,24 @@ fn a_breach_ends_all_and_blames_the_large() {
 }
 
 #[test]
+fn nobody_is_blamed_for_memory_that_others_hold() {
+    let mut machine = Machine::new(setup(1, 2, &[]));
+    machine.handle(Event::Tick, SECOND);
+    let actions = machine.handle(sample(95, &[(0, 1)]), 2 * SECOND);
+    assert_eq!(
+        ends(&actions).len(),
+        1,
+        "from critical on nothing runs: {actions:?}"
+    );
+    let actions = machine.handle(unfinished(0, Unfinished::Stopped), 3 * SECOND);
+    assert_eq!(
+        recorded_unfinished(&actions),
+        [(0, Unfinished::Stopped, None)]
+    );
+    assert_eq!(machine.outcome(), RunOutcome::Stopped);
+}
+
+#[test]
 fn critical_memory_kills_at_once_also_when_the_grace_goes_on() {
     let mut machine = Machine::new(setup(1, 1, &[]));
     machine.handle(Event::Tick, SECOND);
