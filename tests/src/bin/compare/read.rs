@@ -1,46 +1,62 @@
 //! What the three runners write, read into the same words.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
+use crate::build::Binary;
 use crate::results::Results;
 use crate::results::Test;
 use crate::results::Verdict;
 
-/// What a binary wrote under `cargo test`. One without libtest's summary is one test, as a whole.
+/// The names in what a binary wrote with `--list --format terse`; none when it doesn't know that.
+pub(crate) fn listing(output: &str) -> BTreeSet<&str> {
+    let ends = [": test", ": benchmark"];
+    let lines = output.lines();
+    lines
+        .filter_map(|line| ends.iter().find_map(|end| line.strip_suffix(end)))
+        .collect()
+}
+
+/// What a binary wrote under `cargo test`, of the tests that it lists. One that lists none and has no
+/// summary is one test, as a whole.
 ///
 /// # Errors
 /// The lines don't add up to the binary's own summary.
 pub(crate) fn libtest(
-    binary: &str,
-    target: &str,
+    binary: &Binary,
+    listed: &BTreeSet<&str>,
     output: &str,
     ended_well: bool,
 ) -> Result<Results, String> {
-    let Some(summary) = output.lines().rev().find_map(summary) else {
-        let verdict = if ended_well {
-            Verdict::Passed
-        } else {
-            Verdict::Failed
-        };
-        return Ok([((binary.to_owned(), target.to_owned()), verdict)].into());
+    let test = |name: &str| (binary.id.clone(), name.to_owned());
+    let summary = match output.lines().rev().find_map(summary) {
+        Some(summary) => summary,
+        None if listed.is_empty() => {
+            let verdict = if ended_well {
+                Verdict::Passed
+            } else {
+                Verdict::Failed
+            };
+            return Ok([(test(&binary.target), verdict)].into());
+        }
+        None => return Err(format!("{} ended without a summary", binary.id)),
     };
-    let mut results = Results::new();
-    for line in output.lines() {
-        // Behind this line is what failed tests wrote, which may look like a result.
-        if line == "failures:" {
-            break;
-        }
-        if let Some((name, verdict)) = result(line) {
-            results.insert((binary.to_owned(), name.to_owned()), verdict);
-        }
-    }
+    // Behind this line is what failed tests wrote, which may look like a result.
+    let lines = output.lines().take_while(|line| *line != "failures:");
+    let results: Results = lines
+        .filter_map(result)
+        .filter(|(name, _)| listed.contains(name))
+        .map(|(name, verdict)| (test(name), verdict))
+        .collect();
     let read = [Verdict::Passed, Verdict::Failed, Verdict::Ignored]
         .map(|verdict| crate::results::count(&results, verdict));
     if read == summary {
         Ok(results)
     } else {
         Err(format!(
-            "{binary}: its lines say {read:?}, its summary {summary:?}"
+            "{}: its lines say {read:?}, its summary {summary:?}",
+            binary.id
         ))
     }
 }
@@ -76,19 +92,28 @@ fn result(line: &str) -> Option<(&str, Verdict)> {
     ))
 }
 
-/// The messages of `cargo nextest run --message-format libtest-json`.
+/// The lines that `cargo nextest run` shows of its tests.
 pub(crate) fn nextest(output: &str) -> Results {
-    let test = |message: &Value| -> Option<(Test, Verdict)> {
-        let (binary, name) = message["name"].as_str()?.split_once('$')?;
-        let verdict = match message["event"].as_str()? {
-            "ok" => Verdict::Passed,
-            "failed" => Verdict::Failed,
-            "ignored" => Verdict::Ignored,
+    let test = |line: &str| -> Option<(Test, Verdict)> {
+        let (word, rest) = line.trim_start().split_once(" [")?;
+        let (_time, test) = rest.split_once("] ")?;
+        // Where it shows a count, that stands before the test.
+        let test = match test.strip_prefix('(') {
+            Some(counted) => counted.split_once(") ")?.1,
+            None => test,
+        };
+        let (binary, name) = test.trim_start().split_once(' ')?;
+        let verdict = match word {
+            "PASS" | "LEAK" => Verdict::Passed,
+            "SKIP" => Verdict::Ignored,
+            "SLOW" | "TERMINATING" => return None,
+            // `FAIL`, `SIGSEGV`, `TIMEOUT`, `ABORT`, …: any status is written in capitals.
+            word if word.chars().all(|c| c.is_ascii_uppercase()) => Verdict::Failed,
             _ => return None,
         };
         Some(((binary.to_owned(), name.to_owned()), verdict))
     };
-    lines(output).iter().filter_map(test).collect()
+    output.lines().filter_map(test).collect()
 }
 
 /// The messages of `cargo stt --message-format json`, and what a reader should know beside the results.
@@ -150,10 +175,20 @@ mod tests {
             .collect()
     }
 
+    fn binary() -> Binary {
+        Binary {
+            id: "app::it".into(),
+            target: "it".into(),
+            program: "/t/it-1".into(),
+        }
+    }
+
     #[test]
     fn libtests_lines_are_read_whatever_is_around_them() {
         let output = "\nrunning 6 tests\n\
             test a::b ... ok\n\
+            running 1 test\ntest nested ... ok\n\
+            test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured\n\
             noise of a childtest c d ... ok\n\
             test e - should panic ... ok\n\
             test f ... FAILED\n\
@@ -163,7 +198,8 @@ mod tests {
             failures:\n\n---- f stdout ----\ntest z ... ok\n\n\
             failures:\n    f\n\n\
             test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
-        let results = libtest("app::it", "it", output, false).expect("they add up");
+        let listed = listing("a::b: test\nc d: test\ne: test\nf: test\ng: test\nh: test\n");
+        let results = libtest(&binary(), &listed, output, false).expect("they add up");
         assert_eq!(
             shown(&results),
             [
@@ -179,33 +215,50 @@ mod tests {
 
     #[test]
     fn what_does_not_add_up_is_an_error() {
-        let output = "test a ... ok\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured\n";
-        assert!(libtest("app", "app", output, true).is_err());
-    }
-
-    #[test]
-    fn a_binary_without_a_summary_is_one_test() {
-        for (ended_well, verdict) in [(true, "passed"), (false, "failed")] {
-            let results = libtest("app::bench/speed", "speed", "a: 3 ns\n", ended_well);
-            let results = results.expect("there is nothing to add up");
-            assert_eq!(
-                shown(&results),
-                [format!("app::bench/speed speed {verdict}")]
-            );
+        let line = "test a ... ok\n";
+        let summary = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured\n";
+        let listed = listing("a: test\nb: test\n");
+        for output in [&format!("{line}{summary}"), summary, line] {
+            assert!(libtest(&binary(), &listed, output, true).is_err());
         }
     }
 
     #[test]
-    fn messages_of_nextest() {
-        let output = r#"{"type":"suite","event":"started","test_count":2}
-{"type":"test","event":"started","name":"app::it$a"}
-{"type":"test","event":"ok","name":"app::it$a","exec_time":0.1}
-{"type":"test","event":"failed","name":"app$m::b$c"}
-{"type":"test","event":"ignored","name":"app$d"}
-"#;
+    fn a_binary_that_lists_nothing_is_one_test_unless_it_has_a_summary() {
+        let nothing = listing("usage: it [FILES]\n");
+        for (ended_well, verdict) in [(true, "passed"), (false, "failed")] {
+            let results = libtest(&binary(), &nothing, "a: 3 ns\n", ended_well);
+            let results = results.expect("there is nothing to add up");
+            assert_eq!(shown(&results), [format!("app::it it {verdict}")]);
+        }
+        let summary = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured\n";
+        let results = libtest(&binary(), &nothing, summary, true).expect("zero is zero");
+        assert!(results.is_empty());
+    }
+
+    #[test]
+    fn lines_of_nextest() {
+        let output = "    Finished `test` profile [unoptimized + debuginfo] target(s) in 0.13s
+    Starting 5 tests across 2 binaries (1 test skipped)
+        SLOW [>  60.000s] app c
+        PASS [   0.011s] app::it a b
+        LEAK [   0.170s] (2/5) app c
+        FAIL [   0.643s] ( 3/5) app::bin/x d
+     SIGSEGV [   0.643s] (4/5) app e
+     TIMEOUT [  60.643s] app f
+        SKIP [         ] (5/5) app g
+     Summary [   0.700s] 5 tests run: 2 passed, 3 failed, 1 skipped
+";
         assert_eq!(
             shown(&nextest(output)),
-            ["app d ignored", "app m::b$c failed", "app::it a passed"]
+            [
+                "app c passed",
+                "app e failed",
+                "app f failed",
+                "app g ignored",
+                "app::bin/x d failed",
+                "app::it a b passed",
+            ]
         );
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn configuration(own: &Utf8Path, into: &Utf8Path) -> String {
 
 /// What a binary wrote on its standard output, and whether it ended well; `None` when cargo never
 /// started it.
-pub(crate) fn recorded(into: &Utf8Path, program: &Utf8Path) -> Option<(String, bool)> {
+pub(crate) fn recorded(into: &Path, program: &Utf8Path) -> Option<(String, bool)> {
     let name = program.file_name()?;
     let output = fs::read(into.join(name)).ok()?;
     let ended_well = into.join(format!("{name}{ENDED_WELL}")).exists();

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
+use tempfile::TempDir;
 
 use stt_tests::cargo;
 use stt_tests::cargo_stt;
@@ -38,7 +39,7 @@ pub(crate) fn compare(dir: &Utf8Path, options: &Options) -> Result<Compared, Str
         },
     ];
     for _ in 0..options.rounds {
-        let commands = [suite.cargo_test(&[]), suite.nextest(), suite.stt()];
+        let commands = [suite.cargo_test(), suite.nextest(), suite.stt()];
         for (run, command) in runs.iter_mut().zip(commands) {
             let wall = time(command);
             run.wall = Some(run.wall.map_or(wall, |best| best.min(wall)));
@@ -82,35 +83,39 @@ impl Suite<'_> {
     }
 
     fn results_of_cargo(&self, binaries: &[Binary]) -> Result<Results, String> {
-        let records = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let into = Utf8Path::from_path(records.path()).ok_or("the path is no text")?;
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let own = Utf8PathBuf::try_from(own).map_err(|error| error.to_string())?;
-        let runner = recorder::configuration(&own, into);
-        let said = output(self.cargo_test(&["--config", &runner]))?;
+        let record = |more: &[&str]| {
+            let into = tempfile::tempdir().map_err(|error| error.to_string())?;
+            let path = Utf8Path::from_path(into.path()).ok_or("the path is no text")?;
+            let mut command = self.cargo_test();
+            command
+                .args(["--config", &recorder::configuration(&own, path)])
+                .args(more);
+            let said = output(command)?;
+            Ok::<_, String>((into, said))
+        };
+        let (listings, _) = record(&["--", "--list", "--format=terse"])?;
+        let (outputs, said) = record(&[])?;
         let mut results = Results::new();
-        for Binary {
-            id,
-            target,
-            program,
-        } in binaries
-        {
-            let (output, ended_well) = recorder::recorded(into, program)
-                .ok_or_else(|| format!("{id} was not run:\n{}", end_of(&said.stderr)))?;
-            results.extend(read::libtest(id, target, &output, ended_well)?);
+        for binary in binaries {
+            let recorded = |into: &TempDir| recorder::recorded(into.path(), &binary.program);
+            let (listing, _) = recorded(&listings).unwrap_or_default();
+            let (output, ended_well) = recorded(&outputs)
+                .ok_or_else(|| format!("{} was not run:\n{}", binary.id, end_of(&said.stderr)))?;
+            let listed = read::listing(&listing);
+            results.extend(read::libtest(binary, &listed, &output, ended_well)?);
         }
         Ok(results)
     }
 
     fn results_of_nextest(&self) -> Result<Results, String> {
         let mut command = self.nextest();
-        // The shape of libtest's JSON is one of nextest's experiments, which it wants to be told.
-        command
-            .env("NEXTEST_EXPERIMENTAL_LIBTEST_JSON", "1")
-            .args(["--message-format", "libtest-json"]);
+        command.args(["--status-level=all", "--final-status-level=none"]);
+        command.args(["--success-output=never", "--failure-output=never"]);
         let said = output(command)?;
         completed(&said)?;
-        Ok(read::nextest(&text(&said.stdout)))
+        Ok(read::nextest(&text(&said.stderr)))
     }
 
     fn results_of_stt(&self) -> (Result<Results, String>, Vec<String>) {
@@ -122,9 +127,8 @@ impl Suite<'_> {
         (completed(&said).map(|()| results), notes)
     }
 
-    fn cargo_test(&self, more: &[&str]) -> Command {
+    fn cargo_test(&self) -> Command {
         let mut command = self.cargo(&["test", "--no-fail-fast"], true);
-        command.args(more);
         // These are the targets that are tested anyway, without the doctests.
         if !self.options.choose_targets() {
             command.arg("--tests");
@@ -133,7 +137,16 @@ impl Suite<'_> {
     }
 
     fn nextest(&self) -> Command {
-        self.cargo(&["nextest", "run", "--no-fail-fast", "--color=never"], true)
+        self.cargo(
+            &[
+                "nextest",
+                "run",
+                "--no-fail-fast",
+                "--color=never",
+                "--show-progress=none",
+            ],
+            true,
+        )
     }
 
     fn stt(&self) -> Command {
