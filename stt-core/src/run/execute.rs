@@ -45,6 +45,7 @@ use crate::run::machine::Times;
 use crate::run::perform::Performer;
 use crate::run::queue::Queue;
 use crate::run::recorder::Recorder;
+use crate::run::sharing::Sharing;
 use crate::run::slot::Shared;
 use crate::run::slot::Slot;
 use crate::run::slot::Style;
@@ -199,6 +200,7 @@ impl Session {
             clock: self.clock,
             config: config.guard.clone(),
             cores: cores(),
+            sharing: Sharing::default(),
         };
         Watcher::start(watch)
             .map(Some)

@@ -54,6 +54,15 @@ impl Family {
         }
         Some(walk.finish())
     }
+
+    /// What of the resident set of a process is no file's; `None` when it has vanished.
+    pub fn anonymous(&self, pid: i32) -> Option<Bytes> {
+        let mut proc = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = proc.anonymous(pid)?;
+        Some(Bytes(
+            pages.saturating_mul(constant(SysconfVar::PAGE_SIZE)?),
+        ))
+    }
 }
 
 struct Walk<'a> {
@@ -134,6 +143,7 @@ impl<'a> Walk<'a> {
                 slot,
                 memory: sum(Some(index)),
             });
+        let largest = self.readings.iter().max_by_key(|reading| reading.memory);
         let micros = self.ticks.saturating_mul(1_000_000) / self.ticks_per_second;
         let counted = self.readings.len() <= COUNTED_PROCESSES;
         let counts = self
@@ -146,6 +156,7 @@ impl<'a> Walk<'a> {
             processes: u32::try_from(self.readings.len()).unwrap_or(u32::MAX),
             threads: self.threads,
             cpu: Duration::from_micros(micros),
+            largest: largest.map(|reading| (reading.pid, reading.memory)),
             slots: slots.collect(),
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn run(workspace: &Workspace, threads: usize) -> Figures {
                 while let Some((binary, name)) =
                     workspace.tests.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    one(&mut workspace.environment(Command::new(binary)), name);
+                    one(&mut workspace.command(binary), name);
                 }
             });
         }

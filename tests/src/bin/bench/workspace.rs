@@ -1,5 +1,6 @@
 //! The workspace of empty tests that is measured, and the commands that run it.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::process::Command;
 use std::process::Stdio;
@@ -9,6 +10,7 @@ use fs_err as fs;
 
 use stt_tests::cargo;
 use stt_tests::cargo_stt;
+use stt_tests::outside;
 use stt_tests::target_dir;
 
 const BINARIES: usize = 4;
@@ -47,7 +49,7 @@ impl Workspace {
 
     /// Builds, and asks each binary for its tests.
     fn list(&self) -> Vec<(Utf8PathBuf, String)> {
-        let mut cargo = self.environment(Command::new(cargo()));
+        let mut cargo = self.command(cargo());
         let messages = output(cargo.args(["test", "--no-run", "--message-format", "json"]));
         let mut tests = Vec::new();
         for line in messages.lines() {
@@ -55,10 +57,7 @@ impl Workspace {
             let Some(binary) = message["executable"].as_str() else {
                 continue;
             };
-            let listed = output(
-                self.environment(Command::new(binary))
-                    .args(["--list", "--format", "terse"]),
-            );
+            let listed = output(self.command(binary).args(["--list", "--format", "terse"]));
             let names = listed
                 .lines()
                 .filter_map(|line| line.strip_suffix(": test"));
@@ -67,38 +66,21 @@ impl Workspace {
         tests
     }
 
-    /// A command in this workspace, whose children don't inherit what `cargo run` has set for us.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the bench clears what its caller set"
-    )]
-    pub(crate) fn environment(&self, mut command: Command) -> Command {
-        for (name, _) in std::env::vars_os() {
-            let ours = name.to_string_lossy();
-            let set_by_a_runner = ["CARGO_", "STT_", "NEXTEST_"]
-                .iter()
-                .any(|prefix| ours.starts_with(prefix));
-            if set_by_a_runner && ours != "CARGO_HOME" {
-                command.env_remove(&name);
-            }
-        }
-        command
-            .env("RUST_BACKTRACE", "0")
-            .env("CARGO", cargo())
-            .current_dir(&self.root);
-        command
+    /// A command in this workspace, as if from a shell.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        outside(program, &self.root)
     }
 
     /// `cargo stt` over everything.
     pub(crate) fn stt(&self, flags: &[&str]) -> Command {
-        let mut command = self.environment(Command::new(cargo_stt()));
+        let mut command = self.command(cargo_stt());
         command.arg("stt").args(flags);
         command
     }
 
     /// `cargo nextest run` over everything.
     pub(crate) fn nextest(&self) -> Command {
-        let mut command = self.environment(Command::new(cargo()));
+        let mut command = self.command(cargo());
         command.args(["nextest", "run"]);
         command
     }
@@ -109,7 +91,7 @@ impl Workspace {
         reason = "the bench starts its own children"
     )]
     pub(crate) fn has_nextest(&self) -> bool {
-        let mut command = self.environment(Command::new(cargo()));
+        let mut command = self.command(cargo());
         command
             .args(["nextest", "--version"])
             .stdout(Stdio::null())
