@@ -30,6 +30,7 @@ use crate::process::Limits;
 use crate::report;
 use crate::report::Counts;
 use crate::report::Summary;
+use crate::report::TestFinished;
 use crate::report::Warning;
 use crate::run::RunError;
 use crate::run::Session;
@@ -126,6 +127,7 @@ impl Session {
         }
         let threads = threads(&job, config);
         sink(started(&job, threads));
+        tell_ignored(&job, sink);
         let outline = windup::Outline::of(&job, writer.as_deref());
         let tmpdir = job.tmpdir;
         let setup_of_machine = machine_setup(&job.plan, &job.suite, config, threads, job.manner);
@@ -221,6 +223,24 @@ fn started(job: &Job, threads: usize) -> report::Event {
         binaries: job.suite.used_binaries(),
         threads,
         counts: counts(&job.plan),
+    }
+}
+
+/// Ignored tests have their result before any other one starts; those of earlier legs were told then.
+fn tell_ignored(job: &Job, sink: &Sink) {
+    let counts = counts(&job.plan);
+    for &test in &job.plan.ignored {
+        sink(report::Event::TestFinished(Box::new(TestFinished {
+            test: job.suite.id(test),
+            outcome: TestOutcome::Ignored,
+            duration: Duration::ZERO,
+            cpu: Duration::ZERO,
+            peak_memory: Bytes(0),
+            output: None,
+            leak: None,
+            counts,
+            total: job.suite.len(),
+        })));
     }
 }
 
