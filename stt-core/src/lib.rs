@@ -7,6 +7,11 @@
 //! Imports go down only: [`run`] sees every room, the rooms see [`config`] and the words below it,
 //! and rooms of one row never see each other.
 
+#[cfg(not(unix))]
+compile_error!(
+    "cargo-stt ends families of processes by the means of Unix; other systems are not supported"
+);
+
 pub mod clock;
 pub mod command;
 pub mod fs;

@@ -7,18 +7,29 @@ use std::os::unix::process::CommandExt as _;
 use camino::Utf8Path;
 use fs_err as fs;
 
+use crate::built::cargo;
 use crate::built::cargo_stt;
 use crate::finished::Finished;
 use crate::lab::Lab;
 use crate::log::Log;
 use crate::running::Running;
 
+/// Who is called.
+#[derive(Clone, Copy, Debug)]
+enum Program {
+    /// `cargo-stt stt`, as cargo would call it.
+    Ours,
+    /// `cargo stt`.
+    Cargo,
+}
+
 /// A call of `cargo stt` that is being put together.
 #[derive(Debug)]
 pub struct Stt<'lab> {
     lab: &'lab Lab,
     args: Vec<OsString>,
-    env: Vec<(OsString, OsString)>,
+    env: Vec<(OsString, Option<OsString>)>,
+    program: Program,
     cwd: Option<OsString>,
     own_checkpoint: bool,
 }
@@ -29,6 +40,7 @@ impl<'lab> Stt<'lab> {
             lab,
             args: Vec::new(),
             env: Vec::new(),
+            program: Program::Ours,
             cwd: None,
             own_checkpoint: true,
         };
@@ -46,8 +58,22 @@ impl<'lab> Stt<'lab> {
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env
-            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        let value = Some(value.as_ref().to_owned());
+        self.env.push((name.as_ref().to_owned(), value));
+        self
+    }
+
+    /// Does without a variable.
+    #[must_use]
+    pub fn without(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    /// Has cargo find the command and call it, as a person does.
+    #[must_use]
+    pub fn through_cargo(mut self) -> Self {
+        self.program = Program::Cargo;
         self
     }
 
@@ -85,7 +111,15 @@ impl<'lab> Stt<'lab> {
         reason = "the tests start their own children"
     )]
     pub fn spawn(self) -> Running {
-        let mut command = self.lab.command(cargo_stt());
+        let mut command = match self.program {
+            Program::Ours => self.lab.command(cargo_stt()),
+            Program::Cargo => self.lab.command(cargo()),
+        };
+        if matches!(self.program, Program::Cargo) {
+            let dir = cargo_stt().parent().expect("it lies somewhere");
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{dir}:{path}"));
+        }
         command.arg("stt").args(&self.args).process_group(0);
         if self.own_checkpoint {
             command.env("STT_CHECKPOINT_PATH", &self.lab.checkpoint);
@@ -93,7 +127,12 @@ impl<'lab> Stt<'lab> {
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         let streams = tempfile::Builder::new()
             .prefix("streams-")
             .tempdir_in(self.lab.path("home"))

@@ -8,7 +8,7 @@ use stt_tests::Lab;
 type Variables = BTreeMap<String, String>;
 
 /// What a runner may add or change, beside what begins with `NEXTEST`, `STT` or `__NEXTEST`.
-const MAY_DIFFER: [&str; 6] = [
+const MAY_DIFFER: [&str; 7] = [
     "(arguments)",
     "TMPDIR",
     // Libraries' directories are compared on their own.
@@ -16,6 +16,8 @@ const MAY_DIFFER: [&str; 6] = [
     // The two runs write to different places.
     "ENV_DUMP",
     "CARGO",
+    // That is how cargo finds us.
+    "PATH",
     "STT_CHECKPOINT_PATH",
 ];
 
@@ -51,7 +53,10 @@ fn a_test_sees_what_it_sees_under_cargo_test() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let mut stt = lab.stt(["--workspace"]).env("ENV_DUMP", &ours);
+    let mut stt = lab
+        .stt(["--workspace"])
+        .env("ENV_DUMP", &ours)
+        .through_cargo();
     for (name, value) in inherited {
         stt = stt.env(name, value);
     }

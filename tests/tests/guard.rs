@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 use stt_tests::Lab;
 use stt_tests::Log;
+use stt_tests::Report;
 use stt_tests::Results;
 use stt_tests::is_alive;
 
-const LINE: [&str; 2] = ["--memory-threshold", "400MB"];
+const SIZE: &str = "400MiB";
+const LINE: [&str; 2] = ["--memory-threshold", SIZE];
 const QUICK_END: [&str; 4] = [
     "--config",
     "guard.grace-period=300ms",
@@ -26,7 +28,9 @@ fn names(results: &Results) -> BTreeSet<String> {
 
 /// Runs harmless tests with `leaker` between them, until the guard stops the run; resumes it; and
 /// holds that the leaker alone was tried twice and failed.
-fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
+fn stopped_resumed_blamed(leaker: &str, size: &str, extra: &[&str]) {
+    let line = ["--memory-threshold", size];
+    let shown = size.replace("MiB", " MiB");
     let lab = Lab::shared("hostile");
     let (first, second) = (lab.log(), lab.log());
     let chosen = [
@@ -40,7 +44,7 @@ fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
     ];
     let stopped = lab
         .stt(chosen)
-        .args(LINE)
+        .args(line)
         .args(extra)
         .args(QUICK_END)
         .log(&first)
@@ -53,7 +57,7 @@ fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
             .says(leaker)
             .says("hostile::memory")
             .says("--resume")
-            .says("400"),
+            .says(&shown),
     );
 
     let record = lab.record();
@@ -67,7 +71,7 @@ fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
 
     let resumed = lab
         .json(["--resume"])
-        .args(LINE)
+        .args(line)
         .args(extra)
         .args(QUICK_END)
         .log(&second)
@@ -88,7 +92,7 @@ fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
         "the suspect comes last, alone"
     );
     let reason = report.finished(leaker)["failure"]["reason"].to_string();
-    assert!(reason.contains("400"), "{reason}");
+    assert!(reason.contains(&shown), "{reason}");
     let failed = report.one("run-finished")["failed"].to_string();
     for name in [
         leaker,
@@ -103,7 +107,7 @@ fn stopped_resumed_blamed(leaker: &str, extra: &[&str]) {
     }
 
     // The run is complete now, and says so without running anything.
-    let third = lab.json(["--resume"]).args(LINE).run().code(100);
+    let third = lab.json(["--resume"]).args(line).run().code(100);
     assert_eq!(third.report().of("test-started").count(), 0);
 }
 
@@ -122,17 +126,18 @@ fn ran_once(first: &Log, second: &Log, kept: &Results) {
 
 #[test]
 fn a_leak_stops_the_run_and_is_blamed_when_it_leaks_alone() {
-    stopped_resumed_blamed("leaks_fast", &[]);
+    stopped_resumed_blamed("leaks_fast", SIZE, &[]);
 }
 
 #[test]
 fn a_leak_that_ignores_term_is_stopped_too() {
-    stopped_resumed_blamed("leaks_and_ignores_term", &[]);
+    stopped_resumed_blamed("leaks_and_ignores_term", SIZE, &[]);
 }
 
 #[test]
 fn a_slow_leak_is_seen_as_well() {
-    stopped_resumed_blamed("leaks_slowly", &["--check-interval", "200ms"]);
+    let extra = ["--check-interval", "200ms"];
+    stopped_resumed_blamed("leaks_slowly", "200MiB", &extra);
 }
 
 #[test]
@@ -158,6 +163,8 @@ fn a_test_is_ended_long_before_it_has_what_it_wants() {
             .count(),
         1
     );
+    let last = report.of("guard").last().expect("it has decided something");
+    assert_eq!(last["action"], "stop", "nothing is decided after the end");
     assert_eq!(report.of("test-unfinished").count(), 1);
     assert_eq!(report.one("run-finished")["outcome"], "stopped");
 }
@@ -254,6 +261,55 @@ fn a_cpu_threshold_that_somebody_set_is_meant() {
         "breach"
     );
     lab.assert_clean();
+}
+
+/// Runs the burner beside a test that waits, until both have had their time; returns what the run
+/// said. The threshold and its sustain would stop the run long before under `stop`.
+fn burnt_with(action: &str) -> Report {
+    let lab = Lab::shared("hostile");
+    let chosen = ["--exact", "--no-fail-fast", "-j", "2", "burns_every_core"];
+    let limits = [
+        "run.slow-timeout=6s",
+        "run.terminate-after=1",
+        "guard.cpu-sustain=1s",
+    ];
+    let limits = limits.iter().flat_map(|limit| ["--config", limit]);
+    let stt = lab
+        .json(chosen)
+        .args(["hangs", "--cpu-threshold", "50%", "--cpu-action", action])
+        .args(limits);
+    let report = stt.args(QUICK_END).run().code(100).report();
+    lab.assert_clean();
+    let results = report.results();
+    for name in ["burns_every_core", "hangs"] {
+        let result = &results[&id("hostile::family", name)];
+        assert_eq!(result, "timeout", "{name} under `{action}`");
+    }
+    let stops = |line: &&serde_json::Value| line["action"] == "stop";
+    assert_eq!(report.of("guard").filter(stops).count(), 0, "{action}");
+    report
+}
+
+/// Whether the guard has said that only one test may run.
+fn went_down_to_one(report: &Report) -> bool {
+    report
+        .of("guard")
+        .any(|line| line["action"] == "allowed" && line["tests"] == 1)
+}
+
+#[test]
+fn a_busy_cpu_is_nothing_where_it_is_off() {
+    assert_eq!(burnt_with("off").of("guard").count(), 0);
+}
+
+#[test]
+fn a_governed_run_starts_fewer_tests_and_is_not_stopped() {
+    assert!(went_down_to_one(&burnt_with("govern")));
+}
+
+#[test]
+fn a_capped_run_starts_fewer_tests_and_is_not_stopped() {
+    assert!(went_down_to_one(&burnt_with("cap")));
 }
 
 #[test]

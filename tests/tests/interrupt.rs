@@ -59,9 +59,10 @@ fn what_was_interrupted_can_be_resumed() {
     let names = ["--exact", "-j", "1", "calm_00", "calm_01", "waits_for_go"];
     let mut running = lab.json(names).args(QUICK_END).spawn();
     wait_for_traces(&lab, &mut running, &["waits_for_go"]);
-    let before = running.report().of("test-finished").count();
     running.signal(Signal::SIGTERM);
-    drop(running.finish().signal(15));
+    let report = running.finish().signal(15).report();
+    let before = report.of("test-finished").count();
+    assert_eq!(before, 2, "the tests run in their order");
     assert_eq!(lab.record().recorded().len(), before);
     lab.go();
     let resumed = lab.json(["--resume"]).run().code(0);

@@ -295,29 +295,51 @@ fn a_failure_is_shown_with_its_output() {
     );
 }
 
+/// The tests of a list, by binary, with whether they are marked as ignored.
+fn listed(text: &str) -> BTreeSet<(String, String, bool)> {
+    let mut tests = BTreeSet::new();
+    let mut binary = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("    ") {
+            let plain = name.strip_suffix(" (ignored)");
+            let name = plain.unwrap_or(name).to_owned();
+            let new = tests.insert((binary.to_owned(), name, plain.is_some()));
+            assert!(new, "twice in the list: {line}");
+        } else {
+            binary = line.strip_suffix(':').expect("a binary's line ends so");
+        }
+    }
+    tests
+}
+
+/// What a list must hold of a fixture.
+fn modelled(lab: &Lab, wanted: impl Fn(&str) -> bool) -> BTreeSet<(String, String, bool)> {
+    let tests = picked(&lab.expected().results(&[]), wanted).into_iter();
+    tests
+        .map(|((binary, name), result)| (binary, name, result == "ignored"))
+        .collect()
+}
+
 #[test]
 fn a_list_holds_what_would_run() {
     let lab = Lab::shared("basic");
-    let listed = lab.stt(["list", "--message-format", "json"]).run().code(0);
-    let json: serde_json::Value = serde_json::from_str(&listed.stdout).expect("a list is JSON");
-    let suites = json["rust-suites"].as_object().expect("nextest's shape");
-    let mut names = BTreeSet::new();
-    for (binary, suite) in suites {
-        for name in suite["testcases"]
-            .as_object()
-            .expect("nextest's shape")
-            .keys()
-        {
-            names.insert((binary.clone(), name.clone()));
-        }
-    }
-    let expected: BTreeSet<_> = lab.expected().results(&[]).into_keys().collect();
-    assert_eq!(names, expected);
-    let text = lab.stt(["list", "passes"]).run().code(0).stdout;
-    assert!(
-        text.contains("tests::passes_too") && !text.contains("tests::fails"),
-        "{text}"
+    let list = |args: &[&str]| listed(&lab.stt(["list"]).args(args).run().code(0).stdout);
+    assert_eq!(list(&[]), modelled(&lab, |_| true));
+    assert_eq!(
+        list(&["passes"]),
+        modelled(&lab, |name| name.contains("passes"))
     );
+    assert_eq!(
+        list(&["--", "--skip", "tests::"]),
+        modelled(&lab, |name| !name.contains("tests::"))
+    );
+    let ignored: BTreeSet<_> = modelled(&lab, |_| true)
+        .into_iter()
+        .filter(|(_, _, ignored)| *ignored)
+        .map(|(binary, name, _)| (binary, name, false))
+        .collect();
+    assert_eq!(list(&["--run-ignored", "only"]), ignored);
+    assert_eq!(list(&["no_test_has_such_a_name"]), BTreeSet::new());
     assert!(!lab.checkpoint.exists(), "a list is no run");
 }
 
@@ -328,34 +350,59 @@ fn a_list_holds_what_would_run() {
     reason = "a comparison that did not happen must say so"
 )]
 fn a_list_is_nextests_list() {
-    let lab = Lab::shared("counting");
-    let mut nextest = lab.command(stt_tests::cargo());
-    nextest.args(["nextest", "list", "--message-format", "json"]);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the tests start their own children"
-    )]
-    let output = nextest.output().expect("cargo starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let Ok(theirs) = serde_json::from_str::<serde_json::Value>(&text) else {
-        assert!(!output.status.success(), "nextest wrote no JSON: {text}");
-        eprintln!("SKIPPED: cargo-nextest is not installed, nothing to compare with");
-        return;
-    };
-    let listed = lab.stt(["list", "--message-format", "json"]).run().code(0);
-    let ours: serde_json::Value = serde_json::from_str(&listed.stdout).expect("a list is JSON");
-    let cases = |json: &serde_json::Value| {
-        let suites = json["rust-suites"].as_object().expect("suites").clone();
-        let cases = suites.into_iter().map(|(id, suite)| {
-            let cases = suite["testcases"].as_object().expect("cases").clone();
-            let cases = cases
-                .into_iter()
-                .map(|(name, case)| (name, case["ignored"].clone()));
-            (id, cases.collect::<Vec<_>>())
+    for fixture in ["counting", "basic"] {
+        let lab = Lab::shared(fixture);
+        let mut nextest = lab.command(stt_tests::cargo());
+        nextest.args(["nextest", "list", "--message-format", "json"]);
+        if fixture == "basic" {
+            // It has a program that looks at no argument, of which nextest can make nothing.
+            nextest.args(["--workspace", "--lib", "--bins", "--test", "cli", "--test"]);
+            nextest.args(["leaky", "--test", "protocol"]);
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the tests start their own children"
+        )]
+        let output = nextest.output().expect("cargo starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let Ok(theirs) = serde_json::from_str::<serde_json::Value>(&text) else {
+            assert!(!output.status.success(), "nextest wrote no JSON: {text}");
+            eprintln!("SKIPPED: cargo-nextest is not installed, nothing to compare with");
+            return;
+        };
+        let mut expected = BTreeSet::new();
+        for (id, suite) in theirs["rust-suites"].as_object().expect("suites") {
+            for (name, case) in suite["testcases"].as_object().expect("cases") {
+                let ignored = case["ignored"].as_bool().expect("a flag");
+                expected.insert((id.clone(), name.clone(), ignored));
+            }
+        }
+        let stt = lab.stt(["list", "--workspace"]).run().code(0);
+        let mut ours = listed(&stt.stdout);
+        ours.retain(|(binary, _, _)| {
+            fixture != "basic" || !["basic::plain", "basic::example/demo"].contains(&&**binary)
         });
-        cases
-            .filter(|(_, cases)| !cases.is_empty())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(cases(&ours), cases(&theirs));
+        assert_eq!(ours, expected, "{fixture}");
+    }
+}
+
+/// Whoever looks for orphans takes a child of the runner's main thread for one and reaps it when it is
+/// dead, so cargo must be the child of another thread while the compiler is asked beside it.
+#[test]
+fn nobody_else_can_reap_the_build() {
+    let lab = Lab::shared("basic");
+    let script = lab.path("cargo.sh");
+    let told = lab.path("told");
+    let text = format!(
+        "#!/bin/sh\ncase \"$1\" in test)\n  \
+            tr ' ' '\\n' < /proc/$PPID/task/$PPID/children | grep -qx $$ && echo main > {told} || echo other > {told}\n\
+        esac\nexec {} \"$@\"\n",
+        stt_tests::cargo()
+    );
+    fs_err::write(&script, text).expect("writable");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(&script, mode).expect("it is ours");
+    drop(lab.stt(["passes"]).env("CARGO", &script).run().code(0));
+    let told = fs_err::read_to_string(told).expect("cargo was called");
+    assert_eq!(told, "other\n");
 }

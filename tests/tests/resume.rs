@@ -67,8 +67,7 @@ fn a_complete_run_has_nothing_to_resume() {
         let log = lab.log();
         let resumed = lab.stt(["--resume"]).log(&log).run().code(code);
         assert!(log.starts().is_empty(), "{:?}", log.starts());
-        let said = resumed.transcript().to_lowercase();
-        assert!(said.contains("nothing"), "it does not say so: {said}");
+        let resumed = resumed.says("nothing to resume: ");
         assert_eq!(lab.record().results(), before);
         if !mended {
             drop(resumed.says("fails_until_told"));
@@ -81,12 +80,36 @@ fn without_a_checkpoint_everything_runs_and_the_user_is_told() {
     let lab = Lab::shared("counting");
     let log = lab.log();
     let finished = lab.stt(["--resume", "--no-fail-fast"]).log(&log).run();
-    match finished.code {
-        Some(100) => assert_eq!(log.starts().len(), 41),
-        Some(96) => assert!(log.starts().is_empty()),
-        _ => panic!("{}", finished.transcript()),
+    drop(
+        finished
+            .code(100)
+            .says("warning: ")
+            .says("checkpoint.json")
+            .says("every test runs"),
+    );
+    assert_eq!(log.starts().len(), 41);
+}
+
+#[test]
+fn another_selection_than_the_recorded_one_is_refused() {
+    let lab = Lab::shared("slow");
+    drop(lab.stt(["t00", "t01"]).run().code(0));
+    let before = fs_err::read(&lab.checkpoint).expect("there is a checkpoint");
+    for other in [
+        &["t02"][..],
+        &["t00"],
+        &["--lib", "t00", "t01"],
+        &["t00", "t01", "--run-ignored", "all"],
+        &["--", "t00"],
+    ] {
+        let log = lab.log();
+        let resume = lab.stt(["--resume"]).args(other).log(&log);
+        drop(resume.run().code(2).says("selected other tests"));
+        assert!(log.starts().is_empty(), "{other:?}");
+        assert_eq!(fs_err::read(&lab.checkpoint).expect("it is there"), before);
     }
-    drop(finished.says("checkpoint.json"));
+    let same = lab.stt(["--resume", "t00", "t01"]).run().code(0);
+    drop(same.says("nothing to resume: "));
 }
 
 #[test]

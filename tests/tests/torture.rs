@@ -42,8 +42,23 @@ fn kills() -> u64 {
     set.map_or(10, |text| text.parse().expect("STT_TORTURE is a number"))
 }
 
+/// How many tests run at once, each of which a kill may cost the time that it has had.
+const AT_ONCE: usize = 2;
+
+/// What the kills came to, for a person who counts.
+#[derive(Debug, Default)]
+struct Toll {
+    kills: u64,
+    /// Kills after which there was a checkpoint, and it could be read.
+    loaded: u64,
+    /// Results that were in it.
+    kept: usize,
+    /// Tests that a kill had cut short, or whose result was not yet written.
+    again: usize,
+}
+
 /// One run of the fixture with up to `kills` kills; returns how many struck.
-fn torture(chance: &mut Chance, kills: u64, expected: &Results) -> u64 {
+fn torture(chance: &mut Chance, kills: u64, expected: &Results, toll: &mut Toll) -> u64 {
     let lab = Lab::shared("slow");
     let mut recorded: BTreeSet<(String, String)> = BTreeSet::new();
     let mut struck = 0;
@@ -56,7 +71,7 @@ fn torture(chance: &mut Chance, kills: u64, expected: &Results) -> u64 {
         };
         let running = lab
             .json(resume)
-            .args(["--no-fail-fast", "-j", "2"])
+            .args(["--no-fail-fast", "-j", &AT_ONCE.to_string()])
             .log(&log)
             .spawn();
         let last = struck >= kills;
@@ -78,10 +93,17 @@ fn torture(chance: &mut Chance, kills: u64, expected: &Results) -> u64 {
         }
         if finished.signal == Some(9) {
             struck += 1;
+            toll.kills += 1;
             if lab.checkpoint.exists() {
                 let now = Record::read_torn(&lab.checkpoint).recorded();
                 let lost: Vec<_> = recorded.difference(&now).collect();
                 assert!(lost.is_empty(), "lost: {lost:?}");
+                let new = now.len() - recorded.len();
+                let cut_short = log.starts().len() - new.min(log.starts().len());
+                assert!(cut_short <= AT_ONCE, "{cut_short} tests are to run again");
+                toll.loaded += 1;
+                toll.kept += new;
+                toll.again += cut_short;
                 recorded = now;
             }
             continue;
@@ -104,7 +126,7 @@ fn torture(chance: &mut Chance, kills: u64, expected: &Results) -> u64 {
 #[test]
 #[expect(
     clippy::print_stderr,
-    reason = "the harness shows the seed when the test fails"
+    reason = "the harness shows the seed when the test fails, and the toll when asked to"
 )]
 fn no_kill_loses_a_result_or_runs_one_again() {
     let seed = RandomState::new().hash_one(0);
@@ -117,10 +139,12 @@ fn no_kill_loses_a_result_or_runs_one_again() {
         .code(100)
         .results();
     assert_eq!(expected, undisturbed.expected().results(&[]));
+    let mut toll = Toll::default();
     let mut left = kills();
     while left > 0 {
-        let struck = torture(&mut chance, left.min(12), &expected);
+        let struck = torture(&mut chance, left.min(12), &expected, &mut toll);
         assert!(struck > 0, "no kill struck");
         left = left.saturating_sub(struck);
     }
+    eprintln!("{toll:?}; no result was lost and none ran again");
 }

@@ -32,7 +32,11 @@ fn what_can_not_be_understood_is_2() {
     let lab = Lab::shared("basic");
     for (args, named) in [
         (&["--no-such-flag"][..], "--no-such-flag"),
+        (&["--memory-threshold", "0"], "'0'"),
         (&["--memory-threshold", "0%"], "0%"),
+        (&["--memory-threshold", "0GB"], "0GB"),
+        (&["--memory-threshold", "-1"], "-1"),
+        (&["--memory-threshold", ""], "--memory-threshold"),
         (&["--memory-threshold", "900%"], "900%"),
         (&["--memory-threshold", "6XB"], "6XB"),
         (&["--cpu-threshold", "101%"], "101%"),
@@ -49,6 +53,27 @@ fn what_can_not_be_understood_is_2() {
         (&["--config", "guard.memory-threshold=900%"], "900%"),
         (&["--no-guard", "--memory-threshold", "80%"], "--no-guard"),
         (&["--resume", "--no-checkpoint"], "--no-checkpoint"),
+        (&["--resume", "--no-run"], "--no-run"),
+        (&["--fail-fast", "--no-fail-fast"], "--no-fail-fast"),
+        (&["--no-fail-fast", "--max-fail", "2"], "--max-fail"),
+        (&["--max-fail", "0"], "--max-fail"),
+        (&["-j", "0"], "--test-threads"),
+        (&["-j", "2", "--no-capture"], "--no-capture"),
+        (&["-j", "2", "--", "--nocapture"], "--nocapture"),
+        (&["-j", "2", "--", "--test-threads", "2"], "--test-threads"),
+        (
+            &["--run-ignored", "all", "--", "--ignored"],
+            "--run-ignored",
+        ),
+        (&["--release", "--cargo-profile", "dev"], "--cargo-profile"),
+        (&["--exclude", "basic"], "--workspace"),
+        (&["--self-protect", "--no-guard"], "--no-guard"),
+        (&["--cpu-action", "melt"], "melt"),
+        (&["--status-level", "some"], "some"),
+        (&["--message-format", "xml"], "xml"),
+        (&["--checkpoint", ""], "--checkpoint"),
+        (&["--", "--bogus"], "--bogus"),
+        (&["-v", "list"], "`list` is a command"),
         (&["--profile", "no-such-profile"], "no-such-profile"),
     ] {
         let finished = lab.stt(args).run().code(2).says(named);
@@ -151,25 +176,79 @@ fn a_broken_manifest_is_102() {
 #[test]
 fn a_binary_that_can_not_be_listed_is_104() {
     let lab = Lab::shared("unlistable");
-    let stt = lab.stt(["--config", "run.list-timeout=1s"]);
+    let stt = lab.stt(["--test", "mute", "--config", "run.list-timeout=1s"]);
     drop(
         stt.env("MUTE_IGNORES_TERM", "1")
             .run()
             .code(104)
-            .says("unlistable::mute"),
+            .says("unlistable::mute")
+            .says("was ended after 1 s"),
     );
     assert!(lab.traced("mute").is_some(), "it was never asked");
+    lab.assert_clean();
+    let dead = lab.stt(["--test", "mute"]).env("MUTE_DIES", "1");
+    drop(
+        dead.run()
+            .code(104)
+            .says("unlistable::mute")
+            .says("exited with code 3")
+            .says("dead before main"),
+    );
+    assert!(!lab.checkpoint.exists(), "something ran");
+}
+
+/// Without a harness there may be no list: the program is one test then, as it is for cargo.
+#[test]
+fn a_program_without_a_harness_that_lists_nothing_is_one_test() {
+    let lab = Lab::shared("unlistable");
+    let limits = [
+        "run.list-timeout=300ms",
+        "run.slow-timeout=300ms",
+        "run.terminate-after=1",
+    ];
+    let limits = limits.iter().flat_map(|limit| ["--config", limit]);
+    let stt = lab.json(["--test", "opaque"]).args(limits);
+    let results = stt.run().code(100).results();
+    let id = ("unlistable::opaque".to_owned(), "opaque".to_owned());
+    assert_eq!(results, [(id, "timeout".to_owned())].into());
     lab.assert_clean();
 }
 
 #[test]
-fn a_target_directory_that_is_a_file_is_named() {
+fn a_target_directory_that_is_a_file_is_101_and_cargo_says_why() {
     let lab = Lab::copied("empty");
     fs_err::write(&lab.target, "not a directory").expect("writable");
-    let finished = lab.stt(["--no-fail-fast"]).run();
-    let code = finished.code;
-    assert!(matches!(code, Some(96 | 101)), "{}", finished.transcript());
-    drop(finished.says("target").never_says("panicked"));
+    let finished = lab.stt(["--no-fail-fast"]).run().code(101);
+    drop(
+        finished
+            .says("failed to create directory")
+            .never_says("panicked"),
+    );
+}
+
+#[test]
+fn no_cargo_is_96() {
+    let lab = Lab::shared("basic");
+    let missing = lab.stt(["passes"]).env("CARGO", "/nonexistent");
+    drop(
+        missing
+            .run()
+            .code(96)
+            .says("`/nonexistent` was not found")
+            .says("hint: "),
+    );
+    let nowhere = lab.stt(["passes"]).without("CARGO").env("PATH", "");
+    drop(nowhere.run().code(96).says("`cargo` was not found"));
+    let file = lab.path("no-program");
+    fs_err::write(&file, "this is no program\n").expect("writable");
+    drop(
+        lab.stt(["passes"])
+            .env("CARGO", &file)
+            .run()
+            .code(96)
+            .says("no-program"),
+    );
+    assert!(!lab.checkpoint.exists(), "something ran");
 }
 
 #[test]

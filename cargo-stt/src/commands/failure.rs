@@ -37,6 +37,7 @@ impl From<RunError> for Failure {
             RunError::Signals(_)
             | RunError::Setup { .. }
             | RunError::Start { .. }
+            | RunError::Lost { .. }
             | RunError::MetadataFailed { .. }
             | RunError::Metadata(_)
             | RunError::CargoConfig(_)
@@ -72,6 +73,7 @@ fn explain(failure: &RunError) -> Error {
         }
         RunError::Interrupted(_)
         | RunError::Signals(_)
+        | RunError::Lost { .. }
         | RunError::Metadata(_)
         | RunError::CargoConfig(_)
         | RunError::Rustc(_)
@@ -87,6 +89,7 @@ fn kind(failure: &RunError) -> Kind {
         | RunError::Signals(_)
         | RunError::Setup { .. }
         | RunError::Start { .. }
+        | RunError::Lost { .. }
         | RunError::CargoConfig(_)
         | RunError::Rustc(_)
         | RunError::RustcFailed { .. } => Kind::Setup,

@@ -305,6 +305,7 @@ mod tests {
             ],
             memory: Some(Percent(437)),
             family_memory: Some(Bytes::mib(2048)),
+            family: None,
             memory_threshold: Some(Threshold::Machine(Percent::whole(80))),
             cpu: Some(Percent::whole(97)),
             cpu_threshold: Some(Percent::whole(80)),

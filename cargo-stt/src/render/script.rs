@@ -18,6 +18,7 @@ use stt_core::outcome::Unfinished;
 use stt_core::report::Captured;
 use stt_core::report::Counts;
 use stt_core::report::Event;
+use stt_core::report::FamilyUse;
 use stt_core::report::GuardNotice;
 use stt_core::report::Progress;
 use stt_core::report::Running;
@@ -221,6 +222,12 @@ impl Script {
             running: running.collect(),
             memory: Some(Percent(437)),
             family_memory: Some(Bytes::mib(120)),
+            family: Some(FamilyUse {
+                processes: 3,
+                threads: 7,
+                descriptors: Some(21),
+                cpu: Duration::from_millis(1500),
+            }),
             memory_threshold: Some(Threshold::Machine(Percent::whole(80))),
             cpu: Some(Percent::whole(97)),
             cpu_threshold: Some(Percent::whole(80)),

@@ -19,6 +19,7 @@ use crate::guard::cores;
 use crate::guard::policy::fixtures::config;
 use crate::guard::priority;
 use crate::guard::sample::Family;
+use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -121,8 +122,8 @@ fn attack(clock: Clock) -> Attack {
     let mut planned = clock.now();
     let mut read_family = true;
     loop {
-        let mut family = || leaker.family();
-        let family: Option<&mut dyn FnMut() -> Option<Family>> =
+        let mut family = |_| leaker.family();
+        let family: Option<&mut dyn FnMut(Option<Memory>) -> Option<Family>> =
             if read_family { Some(&mut family) } else { None };
         let sample: Sample = sampler.sample(planned, family);
         let now: Moment = clock.now();

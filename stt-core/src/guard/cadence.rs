@@ -8,6 +8,7 @@ use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
 use crate::units::Bytes;
 use crate::units::Percent;
+use crate::units::Threshold;
 
 /// How fast memory can fill for each core: 2 to 20 GB a second were measured on two.
 const FILL_RATE: u64 = 10_000_000_000;
@@ -65,6 +66,22 @@ pub fn plan(
     }
 }
 
+/// From which plain sum on it matters what of the family's memory is shared: from there on, somebody is ended for
+/// it. `None` while nobody is.
+pub fn exact_from(config: &GuardConfig, memory: Option<Memory>) -> Option<Bytes> {
+    let lines = Lines::new(config);
+    match (config.memory_threshold, memory) {
+        (Threshold::Run(size), _) => Some(size),
+        (Threshold::Machine(_), Some(memory)) => {
+            let (_, threshold) = lines.hold_and_threshold(memory.total);
+            let excess = memory.used.0.checked_sub(threshold.0).map(Bytes)?;
+            // The same line as that of blame: a family below both is not what fills the memory.
+            Some(memory.total.percent(SMALL_FAMILY).min(excess))
+        }
+        (Threshold::Machine(_), None) => None,
+    }
+}
+
 /// How much memory can be filled before something has to be decided; `None` when that is unknown.
 fn headroom(lines: &Lines, sample: &Sample) -> Option<Bytes> {
     let family = sample.family.as_ref().map(|family| family.memory);
@@ -100,7 +117,6 @@ mod tests {
     use crate::guard::policy::fixtures::memory;
     use crate::guard::sample::Bound;
     use crate::guard::sample::Family;
-    use crate::units::Threshold;
 
     /// So many of 100 GB are used, and so many of them by the run.
     fn gigabytes(used: u64, family: Option<u64>) -> Sample {
@@ -117,6 +133,19 @@ mod tests {
             }),
             ..Sample::default()
         }
+    }
+
+    #[test]
+    fn an_exact_reading_is_for_a_family_that_may_be_to_blame() {
+        let share = |used| exact_from(&config(), gigabytes(used, None).memory);
+        assert_eq!(share(79), None);
+        assert_eq!(share(80), Some(Bytes(0)));
+        assert_eq!(share(83), Some(Bytes(3_000_000_000)));
+        assert_eq!(share(90), Some(Bytes(5_000_000_000)));
+        assert_eq!(exact_from(&config(), None), None);
+        let mut config = config();
+        config.memory_threshold = Threshold::Run(Bytes(7));
+        assert_eq!(exact_from(&config, None), Some(Bytes(7)));
     }
 
     #[test]

@@ -212,6 +212,8 @@ pub struct Progress {
     pub memory: Option<Percent>,
     /// The run's own memory.
     pub family_memory: Option<Bytes>,
+    /// What else the run's own processes use.
+    pub family: Option<FamilyUse>,
     /// The line for memory.
     pub memory_threshold: Option<Threshold>,
     /// The share of the cores that is busy.
@@ -222,6 +224,19 @@ pub struct Progress {
     pub allowed: usize,
     /// Whether the guard holds.
     pub held: bool,
+}
+
+/// What the processes of a run use beside memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyUse {
+    /// How many processes.
+    pub processes: u32,
+    /// How many threads.
+    pub threads: u32,
+    /// How many open descriptors; `None` when that could not be read.
+    pub descriptors: Option<u64>,
+    /// CPU time so far of the processes alive now.
+    pub cpu: Duration,
 }
 
 /// A running test.

@@ -5,6 +5,7 @@ mod event;
 pub use event::Captured;
 pub use event::Counts;
 pub use event::Event;
+pub use event::FamilyUse;
 pub use event::GuardNotice;
 pub use event::Leak;
 pub use event::LeakedProcess;

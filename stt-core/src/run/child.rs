@@ -34,7 +34,8 @@ impl Session {
     /// Runs a child to its end, with what it prints going to `sink`.
     ///
     /// # Errors
-    /// It can't be started, or the runner was interrupted: then it was ended.
+    /// It can't be started, what came of it can't be learned, or the runner was interrupted: then it
+    /// was ended.
     pub(crate) fn run_child(
         &self,
         command: &CommandLine,
@@ -60,6 +61,12 @@ impl Session {
             program: command.shown(),
             source,
         })?;
+        if let Some(source) = ended.error {
+            return Err(RunError::Lost {
+                program: command.shown(),
+                source,
+            });
+        }
         match ended.ended {
             Some(EndReason::Timeout(_)) => Ok(ChildEnd::TimedOut),
             Some(EndReason::Unfinished(_) | EndReason::Breach(_)) => Err(RunError::Interrupted(

@@ -11,6 +11,7 @@ use crate::discovery::MessageError;
 use crate::discovery::MetadataError;
 use crate::discovery::RustcError;
 use crate::outcome::Exit;
+use crate::process::DriveError;
 use crate::process::SpawnError;
 use crate::signal::SignalError;
 
@@ -41,6 +42,15 @@ pub enum RunError {
         #[source]
         source: SpawnError,
     },
+    /// What came of such a program, or what it said, could not be learned.
+    #[error("cannot tell what came of `{program}`")]
+    Lost {
+        /// The program as it would be typed.
+        program: String,
+        /// Why.
+        #[source]
+        source: DriveError,
+    },
     /// `cargo metadata` failed and said why on its standard error.
     #[error("`cargo metadata` failed")]
     MetadataFailed {
@@ -63,7 +73,7 @@ pub enum RunError {
         stderr: String,
     },
     /// The build failed, and cargo has said why.
-    #[error("the build failed")]
+    #[error("the build failed{}", unlike_cargo(*exit))]
     BuildFailed {
         /// How cargo ended.
         exit: Exit,
@@ -106,4 +116,29 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// How cargo ended, where that is not how it ends after an error of the build (101): it has said nothing then.
+fn unlike_cargo(exit: Exit) -> String {
+    match exit {
+        Exit::Code(101) => String::new(),
+        Exit::Code(code) => format!(": cargo exited with {code}"),
+        Exit::Signal(signal) => format!(": signal {signal} ended cargo"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_was_ended_says_by_what() {
+        for (exit, message) in [
+            (Exit::Code(101), "the build failed"),
+            (Exit::Code(1), "the build failed: cargo exited with 1"),
+            (Exit::Signal(9), "the build failed: signal 9 ended cargo"),
+        ] {
+            assert_eq!(RunError::BuildFailed { exit }.to_string(), message);
+        }
+    }
 }

@@ -45,6 +45,7 @@ use crate::run::machine::Times;
 use crate::run::perform::Performer;
 use crate::run::queue::Queue;
 use crate::run::recorder::Recorder;
+use crate::run::sharing::Sharing;
 use crate::run::slot::Shared;
 use crate::run::slot::Slot;
 use crate::run::slot::Style;
@@ -199,6 +200,7 @@ impl Session {
             clock: self.clock,
             config: config.guard.clone(),
             cores: cores(),
+            sharing: Sharing::default(),
         };
         Watcher::start(watch)
             .map(Some)
@@ -226,10 +228,14 @@ fn started(job: &Job, threads: usize) -> report::Event {
     }
 }
 
-/// Ignored tests have their result before any other one starts; those of earlier legs were told then.
+/// Tells the tests that are ignored, once a run: a resumed one has told them before.
 fn tell_ignored(job: &Job, sink: &Sink) {
-    let counts = counts(&job.plan);
-    for &test in &job.plan.ignored {
+    let told = if job.leg == 1 {
+        &*job.plan.ignored
+    } else {
+        &[]
+    };
+    for &test in told {
         sink(report::Event::TestFinished(Box::new(TestFinished {
             test: job.suite.id(test),
             outcome: TestOutcome::Ignored,
@@ -238,7 +244,7 @@ fn tell_ignored(job: &Job, sink: &Sink) {
             peak_memory: Bytes(0),
             output: None,
             leak: None,
-            counts,
+            counts: counts(&job.plan),
             total: job.suite.len(),
         })));
     }

@@ -18,6 +18,7 @@ mod recorder;
 mod router;
 mod session;
 mod settle;
+mod sharing;
 mod slot;
 mod spill;
 mod suite;

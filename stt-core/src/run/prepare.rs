@@ -162,19 +162,16 @@ impl Session {
         &self,
         site: &Site<'_>,
         wanted: &Wanted<'_>,
-        text: impl FnMut(&str),
+        text: impl FnMut(&str) + Send,
     ) -> Result<Discovered, RunError> {
         let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
-        // The compiler is asked while cargo builds: its answer takes as long as a build of nothing.
+        // The compiler is asked while cargo builds: its answer takes as long as a build of nothing. Both
+        // are started from threads of their own, because whoever looks for orphans takes a child of the
+        // main thread for one, and reaps it once it is dead.
         let (built, toolchain) = thread::scope(|scope| {
             let toolchain = scope.spawn(|| self.toolchain(site, &config, wanted.build));
-            let built = self.build(site, wanted.build, wanted.colour, text);
-            (
-                built,
-                toolchain
-                    .join()
-                    .unwrap_or_else(|panic| resume_unwind(panic)),
-            )
+            let built = scope.spawn(|| self.build(site, wanted.build, wanted.colour, text));
+            (joined(built), joined(toolchain))
         });
         let (built, toolchain) = (built?, toolchain?);
         let setting = Setting {
@@ -210,6 +207,10 @@ impl Session {
         let end = self.run_child(command, Stdio::Capture, &mut answer, None)?;
         Ok((exit_of(&end), answer))
     }
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Without a limit nothing times out.

@@ -1,8 +1,14 @@
 //! The temporary directory of a run: files that tests leave in a tmpfs stay charged to memory after
 //! their writer is dead, so they go with the run.
 
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
@@ -10,25 +16,41 @@ use fs_err as fs;
 
 use crate::id::RunId;
 
+/// How many names are tried. Only the first is ever taken, unless two runners resume the same run.
+const NAMES: u32 = 10;
+
+/// The permissions of everybody else.
+const OTHERS: u32 = 0o077;
+
 /// A directory that is removed, with all that is in it, when this is dropped.
 #[derive(Debug)]
 pub struct OwnDir {
     path: Utf8PathBuf,
+    /// Locked for as long as this lives, so that a later leg of the run can tell a directory that a
+    /// killed leg has left from one that is in use: the kernel frees the lock on any death.
+    _held: File,
 }
 
 impl OwnDir {
-    /// Makes a directory for the run below `parent`. Its name is short, since the path of a Unix
+    /// Makes a directory for the run below `parent`, or takes over the one that a killed leg of the
+    /// same run has left there, without what is in it. Its name is short, since the path of a Unix
     /// socket in it must fit into 108 bytes (`unix(7)`).
     ///
     /// # Errors
     /// The directory can't be made; the error names it.
     pub fn create(parent: &Utf8Path, run: &RunId) -> io::Result<Self> {
-        let path = parent.join(format!("stt-{}", run.short()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
-        Ok(Self { path })
+        let usual = parent.join(format!("stt-{}", run.short()));
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{usual}: {error}"));
+        for number in 1..=NAMES {
+            let path = match number {
+                1 => usual.clone(),
+                _ => parent.join(format!("stt-{}-{number}", run.short())),
+            };
+            if let Some(held) = make_or_take(&path).map_err(named)? {
+                return Ok(Self { path, _held: held });
+            }
+        }
+        Err(named(io::ErrorKind::AlreadyExists.into()))
     }
 
     /// Where it is.
@@ -55,6 +77,39 @@ impl Drop for OwnDir {
     }
 }
 
+/// An empty directory at `path` that nobody else uses, held by its lock; `None` when somebody uses
+/// what is there, or may: it is no directory, or another user's.
+fn make_or_take(path: &Utf8Path) -> io::Result<Option<File>> {
+    let made = DirBuilder::new().mode(0o700).create(path);
+    match &made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return made.map(|()| None),
+        Ok(()) | Err(_) => {}
+    }
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let Ok(held) = opened else {
+        return Ok(None);
+    };
+    let meta = held.metadata()?;
+    let own = meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & OTHERS == 0;
+    if !own || matches!(held.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(None);
+    }
+    // Whoever held it until now may have removed it between our two looks.
+    if fs::symlink_metadata(path).map_or(true, |now| now.ino() != meta.ino()) {
+        return Ok(None);
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(Some(held))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,14 +120,64 @@ mod tests {
         let parent = Utf8Path::from_path(parent.path()).unwrap();
         let run = RunId::from_random([7; 16]);
         let own = OwnDir::create(parent, &run).unwrap();
-        assert!(
-            OwnDir::create(parent, &run).is_err(),
-            "somebody else's is never taken over"
-        );
         fs::create_dir(own.path().join("sub")).unwrap();
         own.remove().unwrap();
         assert_eq!(fs::read_dir(parent).unwrap().count(), 0);
         drop(OwnDir::create(parent, &run).unwrap());
         assert_eq!(fs::read_dir(parent).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_leg_left_is_taken_over_empty() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = Utf8Path::from_path(parent.path()).unwrap();
+        let run = RunId::from_random([7; 16]);
+        let path = OwnDir::create(parent, &run).unwrap().path().to_owned();
+        DirBuilder::new().mode(0o700).create(&path).unwrap();
+        fs::create_dir(path.join("sub")).unwrap();
+        for file in ["file", "sub/file"] {
+            File::create(path.join(file)).unwrap();
+        }
+        std::os::unix::fs::symlink("/", path.join("root")).unwrap();
+        let own = OwnDir::create(parent, &run).unwrap();
+        assert_eq!(own.path(), path);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_somebody_uses_is_never_taken_over() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = Utf8Path::from_path(parent.path()).unwrap();
+        let run = RunId::from_random([7; 16]);
+        let first = OwnDir::create(parent, &run).unwrap();
+        File::create(first.path().join("file")).unwrap();
+        let second = OwnDir::create(parent, &run).unwrap();
+        assert_ne!(first.path(), second.path());
+        assert!(first.path().join("file").exists());
+        drop((first, second));
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_trap_is_walked_around() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = Utf8Path::from_path(parent.path()).unwrap();
+        let run = RunId::from_random([7; 16]);
+        let usual = OwnDir::create(parent, &run).unwrap().path().to_owned();
+        let victim = parent.join("victim");
+        DirBuilder::new().mode(0o700).create(&victim).unwrap();
+        File::create(victim.join("file")).unwrap();
+        std::os::unix::fs::symlink(&victim, &usual).unwrap();
+        let own = OwnDir::create(parent, &run).unwrap();
+        assert_ne!(own.path(), usual);
+        fs::remove_file(&usual).unwrap();
+        drop(own);
+        // Open to others: it may be theirs.
+        fs::create_dir(&usual).unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(&usual, open).unwrap();
+        let own = OwnDir::create(parent, &run).unwrap();
+        assert_ne!(own.path(), usual);
+        assert!(victim.join("file").exists());
     }
 }

@@ -18,10 +18,12 @@ use crate::guard::cadence;
 use crate::guard::priority;
 use crate::process::Control;
 use crate::process::Family;
+use crate::process::Usage;
 use crate::run::event::Event;
 use crate::run::queue::Queue;
-use crate::units::Bytes;
-use crate::units::Threshold;
+use crate::run::sharing::Measure;
+use crate::run::sharing::Sharing;
+use crate::run::sharing::Sum;
 
 /// The sampler's thread, as its owner sees it.
 #[derive(Debug)]
@@ -52,15 +54,8 @@ pub(crate) struct Watch {
     pub(crate) config: GuardConfig,
     /// How many cores can fill memory.
     pub(crate) cores: usize,
-}
-
-/// From which sum on the family is read exactly: shared pages count once there, which takes long and
-/// matters only where the sum would cost somebody's life.
-fn exact_from(config: &GuardConfig) -> Option<Bytes> {
-    match config.memory_threshold {
-        Threshold::Run(size) => Some(size),
-        Threshold::Machine(_) => None,
-    }
+    /// What is known of memory that the family shares.
+    pub(crate) sharing: Sharing,
 }
 
 impl Watcher {
@@ -114,35 +109,85 @@ impl Watch {
     }
 
     fn sample(&mut self, planned: Moment, read_family: bool) -> guard::Sample {
-        let (family, slots) = (&self.family, &self.slots);
-        let exact_from = exact_from(&self.config);
-        let mut read = || reading(family, slots, exact_from);
-        let family: Option<&mut dyn FnMut() -> Option<guard::Family>> =
+        let Self {
+            sampler,
+            family,
+            slots,
+            clock,
+            config,
+            sharing,
+            ..
+        } = self;
+        let mut reader = FamilyReader {
+            family,
+            slots,
+            clock,
+            config,
+            sharing,
+        };
+        let mut read = |memory| reader.read(memory);
+        let family: Option<&mut dyn FnMut(Option<guard::Memory>) -> Option<guard::Family>> =
             if read_family { Some(&mut read) } else { None };
-        self.sampler.sample(planned, family)
+        sampler.sample(planned, family)
     }
 }
 
-/// What the families of the running tests use, in the guard's words.
-fn reading(
-    family: &Family,
-    slots: &[Arc<Control>],
-    exact_from: Option<Bytes>,
-) -> Option<guard::Family> {
-    let leaders: Vec<_> = slots
-        .iter()
-        .enumerate()
-        .filter_map(|(slot, control)| Some((slot, control.leader()?)))
-        .collect();
-    let mut usage = family.usage(&leaders, false)?;
-    if exact_from.is_some_and(|line| usage.memory >= line) {
-        usage = family.usage(&leaders, true)?;
+/// Reads what the families of the running tests use.
+struct FamilyReader<'a> {
+    family: &'a Family,
+    slots: &'a [Arc<Control>],
+    clock: &'a Clock,
+    config: &'a GuardConfig,
+    sharing: &'a mut Sharing,
+}
+
+impl FamilyReader<'_> {
+    /// In the guard's words, beside this reading of the machine.
+    fn read(&mut self, machine: Option<guard::Memory>) -> Option<guard::Family> {
+        let leaders: Vec<_> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, control)| Some((slot, control.leader()?)))
+            .collect();
+        let plain = self.family.usage(&leaders, false)?;
+        let used = machine.map(|memory| memory.used);
+        let measure = match cadence::exact_from(self.config, machine) {
+            Some(line) if plain.memory >= line => {
+                let (pid, largest) = plain.largest.unwrap_or_default();
+                let sum = Sum {
+                    plain: plain.memory,
+                    largest,
+                    anonymous: self.family.anonymous(pid).unwrap_or_default(),
+                    machine: used,
+                };
+                self.sharing.measure(line, sum, self.clock.now())
+            }
+            Some(_) | None => Measure::Plain,
+        };
+        Some(match measure {
+            Measure::Plain => in_words_of_the_guard(&plain),
+            Measure::Known(memory) => guard::Family {
+                memory,
+                ..in_words_of_the_guard(&plain)
+            },
+            Measure::Exact => {
+                let began = self.clock.now();
+                let exact = self.family.usage(&leaders, true)?;
+                let ended = self.clock.now();
+                self.sharing.was_read(exact.memory, used, began, ended);
+                in_words_of_the_guard(&exact)
+            }
+        })
     }
-    Some(guard::Family {
+}
+
+fn in_words_of_the_guard(usage: &Usage) -> guard::Family {
+    guard::Family {
         memory: usage.memory,
         processes: usage.processes,
         threads: usage.threads,
-        descriptors: None,
+        descriptors: usage.descriptors,
         cpu: usage.cpu,
         slots: usage
             .slots
@@ -152,7 +197,7 @@ fn reading(
                 memory: used.memory,
             })
             .collect(),
-    })
+    }
 }
 
 impl End {

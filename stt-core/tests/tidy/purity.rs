@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 20] = [
+pub(crate) const PURE: [&str; 21] = [
     "checkpoint/format",
     "checkpoint/resume",
     "config/resolve",
@@ -25,6 +25,7 @@ pub(crate) const PURE: [&str; 20] = [
     "run/event",
     "run/machine",
     "run/settle",
+    "run/sharing",
     "schedule",
 ];
 

@@ -83,7 +83,7 @@ fn programs_get_one_object_a_line() {
     };
     assert_eq!(
         json(verbose, &script.events).last().unwrap(),
-        r#"{"type":"progress","elapsed":1.0,"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0},"total":4,"running":[{"test":{"binary":"app","name":"c"},"elapsed":1.0,"memory":62914560}],"memory":43.7,"family-memory":125829120,"memory-threshold":80.0,"cpu":97.0,"cpu-threshold":80.0,"allowed":2,"held":false}"#
+        r#"{"type":"progress","elapsed":1.0,"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0},"total":4,"running":[{"test":{"binary":"app","name":"c"},"elapsed":1.0,"memory":62914560}],"memory":43.7,"family-memory":125829120,"family":{"processes":3,"threads":7,"descriptors":21,"cpu":1.5},"memory-threshold":80.0,"cpu":97.0,"cpu-threshold":80.0,"allowed":2,"held":false}"#
     );
     let mut silent = piped();
     silent.output.failure_output = ShowOutput::Never;

@@ -9,6 +9,7 @@ use stt_core::outcome::RunOutcome;
 use stt_core::outcome::Unfinished;
 use stt_core::report::Counts;
 use stt_core::report::Event;
+use stt_core::report::FamilyUse;
 use stt_core::report::GuardNotice;
 use stt_core::report::Progress;
 use stt_core::report::StopReport;
@@ -195,6 +196,8 @@ struct ProgressMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     family_memory: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<FamilyMessage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     memory_threshold: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_limit: Option<Bytes>,
@@ -204,6 +207,26 @@ struct ProgressMessage<'a> {
     cpu_threshold: Option<f64>,
     allowed: usize,
     held: bool,
+}
+
+#[derive(Serialize)]
+struct FamilyMessage {
+    processes: u32,
+    threads: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptors: Option<u64>,
+    cpu: f64,
+}
+
+impl From<FamilyUse> for FamilyMessage {
+    fn from(family: FamilyUse) -> Self {
+        Self {
+            processes: family.processes,
+            threads: family.threads,
+            descriptors: family.descriptors,
+            cpu: family.cpu.as_secs_f64(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -233,6 +256,7 @@ impl<'a> From<&'a Progress> for ProgressMessage<'a> {
             running: running.collect(),
             memory: progress.memory.map(percent),
             family_memory: progress.family_memory,
+            family: progress.family.map(FamilyMessage::from),
             memory_threshold: share.map(percent),
             memory_limit: limit,
             cpu: progress.cpu.map(percent),

@@ -15,7 +15,7 @@
 //! | `test-unfinished` | `test why elapsed` |
 //! | `guard` | `action reason tests test memory` |
 //! | `warning` | `message hint` |
-//! | `progress` (with `--verbose`) | `elapsed counts total running memory family-memory memory-threshold memory-limit cpu cpu-threshold allowed held` |
+//! | `progress` (with `--verbose`) | `elapsed counts total running memory family-memory family memory-threshold memory-limit cpu cpu-threshold allowed held` |
 //! | `run-finished` | `run outcome signal counts total kept outstanding elapsed failed checkpoint stop swept cancelled` |
 //!
 //! `test` is an object of `binary` and `name`; `counts` one of `passed failed ignored leaky slow`;

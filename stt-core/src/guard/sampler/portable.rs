@@ -68,7 +68,7 @@ impl Sampler {
     pub fn sample(
         &mut self,
         planned: Moment,
-        read_family: Option<&mut dyn FnMut() -> Option<Family>>,
+        read_family: Option<&mut dyn FnMut(Option<Memory>) -> Option<Family>>,
     ) -> Sample {
         let now = self.clock.now();
         let (memory, swap) = self.read_memory();
@@ -78,7 +78,7 @@ impl Sampler {
             scarcest: memory,
             swap,
             cpu_busy: self.cpu_busy,
-            family: read_family.and_then(|read| read()),
+            family: read_family.and_then(|read| read(memory)),
             late: now.saturating_sub(planned),
             ..Sample::default()
         }

@@ -72,8 +72,12 @@ pub struct Usage {
     pub processes: u32,
     /// How many threads.
     pub threads: u32,
+    /// How many open descriptors; `None` when one process could not be read, or there are too many.
+    pub descriptors: Option<u64>,
     /// CPU time so far of the processes alive now.
     pub cpu: Duration,
+    /// The process with the largest resident set, and its size.
+    pub largest: Option<(i32, Bytes)>,
     /// Each slot's part; orphans that are in no test's group are in none.
     pub slots: Vec<SlotUsage>,
 }

@@ -11,6 +11,7 @@ use super::member::Usage;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::process::kernel;
+use crate::units::Bytes;
 
 /// The handle on all families of a run.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl Family {
 
     /// Unknown here.
     pub fn usage(&self, _slots: &[(usize, i32)], _exact: bool) -> Option<Usage> {
+        None
+    }
+
+    /// Unknown here.
+    pub fn anonymous(&self, _pid: i32) -> Option<Bytes> {
         None
     }
 

@@ -77,6 +77,15 @@ pub(super) fn parse_pss(text: &[u8]) -> Option<u64> {
     number(line.strip_suffix(b"kB")?.trim_ascii())
 }
 
+/// Finds the resident pages without those of files and shared memory in `/proc/<pid>/statm`
+/// (`proc_pid_statm(5)`).
+pub(super) fn parse_anonymous(text: &[u8]) -> Option<u64> {
+    let mut fields = text.trim_ascii().split(|&byte| byte == b' ');
+    let resident: u64 = number(fields.nth(1)?)?;
+    let shared: u64 = number(fields.next()?)?;
+    Some(resident.saturating_sub(shared))
+}
+
 /// Whether every one of the entries is in an environment, as `/proc/<pid>/environ` has it.
 pub(super) fn carries(environ: &[u8], marker: &[Vec<u8>]) -> bool {
     !marker.is_empty()
@@ -99,6 +108,13 @@ impl Proc {
     /// The process, if it is there.
     pub(super) fn stat(&mut self, pid: i32) -> Option<Stat> {
         parse_stat(self.read(format_args!("/proc/{pid}/stat"), u64::MAX).ok()?)
+    }
+
+    /// How many descriptors a process has open: the size of the directory that lists them, since
+    /// Linux 6.2 (`proc_pid_fd(5)`). Older kernels say 0, which is unknown and not none.
+    pub(super) fn descriptors(pid: i32) -> Option<u64> {
+        let directory = std::fs::metadata(format!("/proc/{pid}/fd")).ok()?;
+        Some(directory.len()).filter(|&count| count > 0)
     }
 
     /// Appends the children that one thread has started, or taken over.
@@ -154,6 +170,14 @@ impl Proc {
             Ok(name) => format!("[{}]", String::from_utf8_lossy(name.trim_ascii())),
             Err(_) => "[?]".to_owned(),
         }
+    }
+
+    /// The resident pages of a process that are neither a file's nor shared memory.
+    pub(super) fn anonymous(&mut self, pid: i32) -> Option<u64> {
+        parse_anonymous(
+            self.read(format_args!("/proc/{pid}/statm"), u64::MAX)
+                .ok()?,
+        )
     }
 
     /// The proportional set size of a process in kilobytes: what it shares counts in parts.

@@ -21,6 +21,9 @@ const EXACT_PROCESSES: usize = 32;
 /// A process that takes less than this is not worth an exact reading.
 const EXACT_FROM: Bytes = Bytes::mib(4);
 
+/// In how many processes descriptors are counted, which takes another call for each.
+const COUNTED_PROCESSES: usize = 64;
+
 /// What was read of one process.
 struct Reading {
     pid: i32,
@@ -50,6 +53,15 @@ impl Family {
             walk.share_out(&mut proc);
         }
         Some(walk.finish())
+    }
+
+    /// What of the resident set of a process is no file's; `None` when it has vanished.
+    pub fn anonymous(&self, pid: i32) -> Option<Bytes> {
+        let mut proc = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = proc.anonymous(pid)?;
+        Some(Bytes(
+            pages.saturating_mul(constant(SysconfVar::PAGE_SIZE)?),
+        ))
     }
 }
 
@@ -131,12 +143,20 @@ impl<'a> Walk<'a> {
                 slot,
                 memory: sum(Some(index)),
             });
+        let largest = self.readings.iter().max_by_key(|reading| reading.memory);
         let micros = self.ticks.saturating_mul(1_000_000) / self.ticks_per_second;
+        let counted = self.readings.len() <= COUNTED_PROCESSES;
+        let counts = self
+            .readings
+            .iter()
+            .map(|reading| Proc::descriptors(reading.pid));
         Usage {
             memory: sum(None),
+            descriptors: if counted { counts.sum() } else { None },
             processes: u32::try_from(self.readings.len()).unwrap_or(u32::MAX),
             threads: self.threads,
             cpu: Duration::from_micros(micros),
+            largest: largest.map(|reading| (reading.pid, reading.memory)),
             slots: slots.collect(),
         }
     }

@@ -394,6 +394,11 @@ fn usage_is_summed_up_by_slot() {
             "{usage:?}"
         );
         assert!(usage.cpu > Duration::ZERO, "{usage:?}");
+        // Two processes with three standard streams each, where the kernel counts them.
+        assert!(
+            usage.descriptors.is_none_or(|count| count >= 6),
+            "{usage:?}"
+        );
     }
     assert!(
         exact.slots[0].memory <= plain.slots[0].memory,

@@ -13,6 +13,7 @@ use crate::guard::Situation;
 use crate::guard::pick_shed;
 use crate::outcome::EndReason;
 use crate::outcome::Unfinished;
+use crate::report::FamilyUse;
 use crate::report::GuardNotice;
 use crate::report::Warning;
 use crate::run::event::Action;
@@ -38,12 +39,11 @@ impl Machine {
         self.admission.held = verdict.hold;
         self.admission.blocked = verdict.blocked;
         self.admission.allowed = verdict.allowed;
-        actions.extend(
-            verdict
-                .notes
-                .into_iter()
-                .map(|note| Action::Show(notice(&note))),
-        );
+        // Whether tests may start means nothing to a run that is being stopped.
+        let stopping = self.phase >= Phase::Stopping;
+        let notices = verdict.notes.iter().map(notice);
+        let told = notices.filter(|notice| !(stopping && matches!(notice, Notice::Guard(_))));
+        actions.extend(told.map(Action::Show));
         match verdict.act {
             Some(Act::Stop { breach, grace }) => self.stop(&breach, grace, now, actions),
             Some(Act::Shed { breach }) => self.shed(&breach, now, actions),
@@ -61,6 +61,12 @@ impl Machine {
         base.cpu = sample.cpu_busy.or(base.cpu);
         let Some(family) = &sample.family else { return };
         base.family_memory = Some(family.memory);
+        base.family = Some(FamilyUse {
+            processes: family.processes,
+            threads: family.threads,
+            descriptors: family.descriptors,
+            cpu: family.cpu,
+        });
         for used in &family.slots {
             if let Some(running) = self.slots.get_mut(used.slot) {
                 running.memory = Some(used.memory);

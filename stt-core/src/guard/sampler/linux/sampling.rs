@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::guard::parse;
 use crate::guard::sample::Family;
+use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
 use crate::guard::sampler::Missing;
 use crate::guard::sampler::SamplerConfig;
@@ -132,12 +133,13 @@ impl Sampler {
         &self.missing
     }
 
-    /// Takes a sample that was planned for that moment. The family is read last, where it is wanted:
-    /// what grows in between then makes it look larger against the machine, never smaller.
+    /// Takes a sample that was planned for that moment. The family is read last, where it is wanted, and
+    /// told what was read of memory: what grows in between then makes it look larger against the machine,
+    /// never smaller.
     pub fn sample(
         &mut self,
         planned: Moment,
-        read_family: Option<&mut dyn FnMut() -> Option<Family>>,
+        read_family: Option<&mut dyn FnMut(Option<Memory>) -> Option<Family>>,
     ) -> Sample {
         let now = self.clock.now();
         let buffer = &mut self.buffer;
@@ -157,7 +159,7 @@ impl Sampler {
             cpu_pressure: self.cpu_pressure.last,
             memory_pressure: self.memory_pressure.last,
             runnable,
-            family: read_family.and_then(|read| read()),
+            family: read_family.and_then(|read| read(memory.fullest)),
             disk_free: self.disk.read(now),
             late: now.saturating_sub(planned),
         }
@@ -262,7 +264,7 @@ mod tests {
             memory: Bytes(7),
             ..Family::default()
         };
-        let mut read = || Some(family.clone());
+        let mut read = |_| Some(family.clone());
         let sample = sampler.sample(Moment::from_secs(1000), Some(&mut read));
         assert_eq!(
             (sample.family.as_ref(), sample.late),

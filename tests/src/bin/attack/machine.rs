@@ -1,0 +1,71 @@
+//! The machine as everybody sees it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+/// Memory of the machine at one moment, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// Its size.
+    pub(crate) total: i64,
+    /// What the kernel could not give out now: size minus `MemAvailable` (`proc_meminfo(5)`).
+    pub(crate) used: i64,
+}
+
+/// `/proc/meminfo`, kept open.
+pub(crate) struct MemInfo(File);
+
+impl MemInfo {
+    /// Opens it.
+    pub(crate) fn open() -> Self {
+        Self(File::open("/proc/meminfo").expect("/proc is mounted"))
+    }
+
+    /// Reads it.
+    pub(crate) fn read(&self) -> Memory {
+        let mut buffer = [0; 256];
+        let length = self.0.read_at(&mut buffer, 0).expect("it can be read");
+        let text = str::from_utf8(&buffer[..length]).expect("it is text");
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok());
+            number.expect("the first lines have it") * 1024
+        };
+        let total = field("MemTotal:");
+        Memory {
+            total,
+            used: total - field("MemAvailable:"),
+        }
+    }
+}
+
+/// A threshold as a share that is so many bytes above the present use, and where that line lies.
+pub(crate) fn share_above_use(bytes: i64) -> (String, i64) {
+    let memory = MemInfo::open().read();
+    let tenths = ((memory.used + bytes) * 1000).div_euclid(memory.total) + 1;
+    let share = format!("{}.{}%", tenths / 10, tenths % 10);
+    (share, memory.total * tenths / 1000)
+}
+
+/// The load of the last minute.
+pub(crate) fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}
+
+/// CPU time of a process alone, without its children, in nanoseconds (`/proc/PID/task/*/schedstat`).
+pub(crate) fn cpu_time(pid: i32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let of = |thread: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.into_iter().flatten().filter_map(of).sum()
+}
+
+/// Resident memory of a process, in bytes.
+pub(crate) fn resident(pid: i32) -> i64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * 4096
+}
