@@ -22,6 +22,9 @@ use crate::render::theme::Tone;
 
 /// So many running tests are shown at most.
 const MOST_RUNNING: usize = 8;
+/// The terminal shows `^C` or `^Z` where the cursor is, behind the last line. Without room for it the
+/// cursor would go to the next line, and a line of the display would stay on the screen.
+const ECHO: usize = 2;
 /// Below this width the columns are given up, so that something of the names is left.
 const NARROW: usize = 60;
 /// The widest bar, and the steps in which a narrower one shrinks: a bar that changes its width with
@@ -54,7 +57,7 @@ pub(super) struct Around<'a> {
 
 /// The display of a state.
 pub(super) fn display(progress: &Progress, around: &Around<'_>) -> Display {
-    let width = usize::from(around.size.columns);
+    let width = usize::from(around.size.columns).saturating_sub(ECHO);
     let before = heading(progress, around.theme, width);
     let counts = counts(progress, around);
     let room = width.saturating_sub(before.width());
@@ -330,8 +333,8 @@ mod tests {
         assert_eq!(
             lines(&progress(), 40, 24, &[]),
             [
-                "Running [ 01:02:03] 120/200: 2 running,…",
-                " mem 43 % of 80 % · tests 2 GiB · cpu 9…",
+                "Running [ 01:02:03] 120/200: 2 runnin…",
+                " mem 43 % of 80 % · tests 2 GiB · cpu…",
                 " 00:01:05 app::api import::large",
                 " 00:00:02 app::api 日本語::速い",
             ]
@@ -363,7 +366,7 @@ mod tests {
         progress.running[1].test = test("app", &"語".repeat(30));
         assert_eq!(
             lines(&progress, 40, 24, &[])[3],
-            format!(" 00:00:02 app {}…", "語".repeat(12))
+            format!(" 00:00:02 app {}…", "語".repeat(11))
         );
     }
 

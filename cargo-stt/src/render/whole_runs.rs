@@ -417,7 +417,7 @@ fn the_progress_is_below_the_results_while_the_run_goes_on() {
         [
             "    Starting 4 tests across 2 binaries (2 at once, run 07070707)",
             "        PASS [   0.012s] (1/4) app a",
-            "     Running [ 00:00:01] ━━━━━━━╸────────────────────── 1/4: 2 running, 1 passed",
+            "     Running [ 00:00:01] ━━━━━━╸────────────────── 1/4: 2 running, 1 passed",
             "             mem 43 % of 80 % · tests 120 MiB · cpu 97 % of 80 %",
             "             [ 00:00:01]    60 MiB app a",
             "             [ 00:00:01]    60 MiB app b",

@@ -136,6 +136,8 @@ pub(crate) struct Machine {
     told: Moment,
     /// Since when the run is suspended.
     paused: Option<Moment>,
+    /// When it went on after it was suspended.
+    went_on: Moment,
     stopped: Option<Stopped>,
 }
 
@@ -155,6 +157,7 @@ impl Machine {
             telling: setup.telling,
             told: Moment::ZERO,
             paused: None,
+            went_on: Moment::ZERO,
             stopped: None,
         }
     }
@@ -164,7 +167,10 @@ impl Machine {
         let mut actions = Vec::new();
         match event {
             Event::Ended { slot, end } => self.ended(slot, end, now, &mut actions),
-            Event::Sample(sample) => self.sampled(&sample, now, &mut actions),
+            Event::Sample(mut sample) => {
+                sample.late = self.own_lateness(sample.late, now);
+                self.sampled(&sample, now, &mut actions);
+            }
             Event::Signal(signal) => self.signalled(signal, now, &mut actions),
             Event::Warning(warning) => actions.push(Action::Show(Notice::Warning(warning))),
             Event::Tick => {}

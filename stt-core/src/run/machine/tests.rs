@@ -326,6 +326,29 @@ fn an_interrupt_ends_with_grace_and_the_second_at_once() {
 }
 
 #[test]
+fn a_suspended_run_is_no_late_guard() {
+    let late = |seconds: u32| {
+        let Event::Sample(mut sample) = sample(10, &[]) else {
+            unreachable!("`sample` makes samples");
+        };
+        sample.late = SECOND * seconds;
+        Event::Sample(sample)
+    };
+    let warns = |actions: &[Action]| {
+        let warning = |action: &Action| matches!(action, Action::Show(Notice::Warning(_)));
+        actions.iter().any(warning)
+    };
+    let mut machine = Machine::new(setup(1, 1, &[]));
+    machine.handle(Event::Tick, SECOND);
+    machine.handle(Event::Signal(Signal::Suspend), 10 * SECOND);
+    // The sampler may wake up before the signal is taken.
+    assert!(!warns(&machine.handle(late(490), 500 * SECOND)));
+    machine.handle(Event::Signal(Signal::Continue), 500 * SECOND);
+    assert!(!warns(&machine.handle(late(490), 500 * SECOND)));
+    assert!(warns(&machine.handle(late(2), 510 * SECOND)));
+}
+
+#[test]
 fn a_suspended_run_loses_no_time() {
     let mut setup = setup(1, 1, &[]);
     setup.times.terminate_after = NonZeroUsize::new(1);

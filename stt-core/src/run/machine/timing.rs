@@ -65,7 +65,17 @@ impl Machine {
                 running.started += pause;
             }
         }
+        self.went_on = now;
         self.pause_all(true, actions);
+    }
+
+    /// How late a reading is without the time in which nobody could read: a suspended run is no guard
+    /// that slept.
+    pub(super) fn own_lateness(&self, late: Duration, now: Moment) -> Duration {
+        if self.paused.is_some() {
+            return Duration::ZERO;
+        }
+        late.min(now.saturating_sub(self.went_on))
     }
 
     fn pause_all(&self, go_on: bool, actions: &mut Vec<Action>) {

@@ -42,6 +42,11 @@ pub(crate) fn libtest(
         }
         None => return Err(format!("{} ended without a summary", binary.id)),
     };
+    // Tests that write past the capture may tear the lines apart; then the summary says enough.
+    if summary == [listed.len(), 0, 0] {
+        let passed = listed.iter().map(|name| (test(name), Verdict::Passed));
+        return Ok(passed.collect());
+    }
     // Behind this line is what failed tests wrote, which may look like a result.
     let lines = output.lines().take_while(|line| *line != "failures:");
     let results: Results = lines
@@ -218,8 +223,11 @@ mod tests {
         let line = "test a ... ok\n";
         let summary = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured\n";
         let listed = listing("a: test\nb: test\n");
-        for output in [&format!("{line}{summary}"), summary, line] {
-            assert!(libtest(&binary(), &listed, output, true).is_err());
+        let all = libtest(&binary(), &listed, summary, true).expect("all of them passed");
+        assert_eq!(shown(&all), ["app::it a passed", "app::it b passed"]);
+        let other = "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured\n";
+        for output in [&format!("{line}{other}"), other, line] {
+            assert!(libtest(&binary(), &listed, output, false).is_err());
         }
     }
 
