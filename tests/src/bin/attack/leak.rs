@@ -217,7 +217,7 @@ pub(crate) fn figures(legs: &[Leg]) -> Vec<Verdict> {
     );
     let kill = Figures::new(counted.iter().filter_map(|leg| leg.kill.map(millis)));
     let uncounted = format!(
-        "{} disturbed by others, {} not seen",
+        "{} disturbed by others, {} not seen over it",
         legs.len() - counted.len(),
         counted.iter().filter(|leg| leg.kill.is_none()).count()
     );
