@@ -214,6 +214,28 @@ fn what_stays_below_the_line_is_let_alone() {
 }
 
 #[test]
+fn on_a_machine_that_others_fill_one_test_runs_at_a_time_from_the_first_on() {
+    let lab = Lab::shared("hostile");
+    // Every machine uses more than this, and harmless tests are not why.
+    let stt = lab.json(["-j", "4", "calm_0", "--memory-threshold", "0.5%"]);
+    let report = stt.run().code(0).report();
+    let (mut running, mut most) = (0, 0);
+    for line in &report.lines {
+        match line["type"].as_str() {
+            Some("test-started") => running += 1,
+            Some("test-finished") => running -= 1,
+            _ => {}
+        }
+        most = running.max(most);
+    }
+    assert_eq!((report.count("passed"), most), (10, 1));
+    let warned = report
+        .of("warning")
+        .any(|line| line["message"].to_string().contains("one test at a time"));
+    assert!(warned, "{:#?}", report.lines);
+}
+
+#[test]
 fn without_the_guard_nothing_is_stopped() {
     let lab = Lab::shared("hostile");
     let stt = || {

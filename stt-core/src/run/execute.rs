@@ -172,11 +172,13 @@ impl Session {
         self.family.spare_present();
         self.router.hand_over(&stage.queue);
         priority::raise();
+        let guarded = stage.watcher.is_some();
         dispatch(
             &mut stage.machine,
             &stage.queue,
             &self.clock,
             &mut stage.performer,
+            guarded,
         );
         Ok(self.wind_up(stage, outline, tmpdir, sink))
     }
@@ -201,6 +203,7 @@ impl Session {
             config: config.guard.clone(),
             cores: cores(),
             sharing: Sharing::default(),
+            walked: None,
         };
         Watcher::start(watch)
             .map(Some)

@@ -23,6 +23,7 @@ mod slot;
 mod spill;
 mod suite;
 mod tmpdir;
+mod unchanged;
 mod watcher;
 mod windup;
 

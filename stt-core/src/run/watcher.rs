@@ -24,6 +24,7 @@ use crate::run::queue::Queue;
 use crate::run::sharing::Measure;
 use crate::run::sharing::Sharing;
 use crate::run::sharing::Sum;
+use crate::run::unchanged::Walked;
 
 /// The sampler's thread, as its owner sees it.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(crate) struct Watch {
     pub(crate) cores: usize,
     /// What is known of memory that the family shares.
     pub(crate) sharing: Sharing,
+    /// The last walk through the family, and what it found.
+    pub(crate) walked: Option<(Walked, guard::Family)>,
 }
 
 impl Watcher {
@@ -116,6 +119,7 @@ impl Watch {
             clock,
             config,
             sharing,
+            walked,
             ..
         } = self;
         let mut reader = FamilyReader {
@@ -124,6 +128,7 @@ impl Watch {
             clock,
             config,
             sharing,
+            walked,
         };
         let mut read = |memory| reader.read(memory);
         let family: Option<&mut dyn FnMut(Option<guard::Memory>) -> Option<guard::Family>> =
@@ -139,6 +144,7 @@ struct FamilyReader<'a> {
     clock: &'a Clock,
     config: &'a GuardConfig,
     sharing: &'a mut Sharing,
+    walked: &'a mut Option<(Walked, guard::Family)>,
 }
 
 impl FamilyReader<'_> {
@@ -150,7 +156,37 @@ impl FamilyReader<'_> {
             .enumerate()
             .filter_map(|(slot, control)| Some((slot, control.leader()?)))
             .collect();
-        let plain = self.family.usage(&leaders, false)?;
+        let began = self.clock.now();
+        // Where somebody may be ended for it, what is known is not good enough.
+        let calm = |family: &guard::Family| {
+            cadence::exact_from(self.config, machine).is_none_or(|line| family.memory < line)
+        };
+        if let (Some((walked, family)), Some(memory)) = (&*self.walked, machine)
+            && walked.holds(&leaders, memory.used, began)
+            && calm(family)
+        {
+            return Some(family.clone());
+        }
+        let family = self.walk(&leaders, machine);
+        let ended = self.clock.now();
+        *self.walked = machine.zip(family.clone()).map(|(memory, family)| {
+            let walked = Walked {
+                leaders,
+                machine: memory.used,
+                ended,
+                took: ended.saturating_sub(began),
+            };
+            (walked, family)
+        });
+        family
+    }
+
+    fn walk(
+        &mut self,
+        leaders: &[(usize, i32)],
+        machine: Option<guard::Memory>,
+    ) -> Option<guard::Family> {
+        let plain = self.family.usage(leaders, false)?;
         let used = machine.map(|memory| memory.used);
         let measure = match cadence::exact_from(self.config, machine) {
             Some(line) if plain.memory >= line => {
@@ -173,7 +209,7 @@ impl FamilyReader<'_> {
             },
             Measure::Exact => {
                 let began = self.clock.now();
-                let exact = self.family.usage(&leaders, true)?;
+                let exact = self.family.usage(leaders, true)?;
                 let ended = self.clock.now();
                 self.sharing.was_read(exact.memory, used, began, ended);
                 in_words_of_the_guard(&exact)

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 21] = [
+pub(crate) const PURE: [&str; 22] = [
     "checkpoint/format",
     "checkpoint/resume",
     "config/resolve",
@@ -26,6 +26,7 @@ pub(crate) const PURE: [&str; 21] = [
     "run/machine",
     "run/settle",
     "run/sharing",
+    "run/unchanged",
     "schedule",
 ];
 

@@ -122,7 +122,16 @@ impl Plan {
         let (mut legs, mut wrong) = (Vec::new(), Vec::new());
         for round in 0..self.rounds {
             let lab = Lab::shared("hostile");
-            let pair = self.round(&lab);
+            let pair = match self.round(&lab) {
+                Ok(pair) => pair,
+                Err(leg) => {
+                    wrong.push(format!(
+                        "round {round}: no checkpoint: {}",
+                        leg.finished.transcript()
+                    ));
+                    continue;
+                }
+            };
             for complaint in complaints(&lab, self.leaker, &pair) {
                 wrong.push(format!("round {round}: {complaint}"));
             }
@@ -138,7 +147,8 @@ impl Plan {
         verdicts
     }
 
-    fn round(&self, lab: &Lab) -> Pair {
+    /// Both legs; the first one alone when it has left nothing to resume.
+    fn round(&self, lab: &Lab) -> Result<Pair, Box<Leg>> {
         let env = ("HOSTILE_MEMORY", self.memory);
         let leg = |args: &[&str]| {
             let (threshold, line) = (self.threshold)();
@@ -146,6 +156,9 @@ impl Plan {
             leg(lab, self.leaker, &args, env, line)
         };
         let first = leg(&[&FIRST[..], &[self.leaker]].concat());
+        if !lab.checkpoint.exists() {
+            return Err(Box::new(first));
+        }
         let kept = lab
             .record()
             .results()
@@ -153,10 +166,10 @@ impl Plan {
             .map(|(_, name)| name)
             .collect();
         let again = leg(&AGAIN);
-        Pair {
+        Ok(Pair {
             legs: [first, again],
             kept,
-        }
+        })
     }
 }
 
@@ -217,7 +230,7 @@ pub(crate) fn figures(legs: &[Leg]) -> Vec<Verdict> {
     );
     let kill = Figures::new(counted.iter().filter_map(|leg| leg.kill.map(millis)));
     let uncounted = format!(
-        "{} disturbed by others, {} not seen",
+        "{} disturbed by others, {} not seen over it",
         legs.len() - counted.len(),
         counted.iter().filter(|leg| leg.kill.is_none()).count()
     );
