@@ -214,6 +214,15 @@ fn what_stays_below_the_line_is_let_alone() {
 }
 
 #[test]
+fn children_that_share_memory_are_counted_once_also_while_they_end() {
+    let lab = Lab::shared("hostile");
+    let chosen = ["--exact", "shares_memory_with_twenty_children"];
+    let stt = lab.json(chosen).args(["--memory-threshold", "1GB"]);
+    let report = stt.env("HOSTILE_SECONDS", "1").run().code(0).report();
+    assert_eq!(report.count("passed"), 1);
+}
+
+#[test]
 fn on_a_machine_that_others_fill_one_test_runs_at_a_time_from_the_first_on() {
     let lab = Lab::shared("hostile");
     // Every machine uses more than this, and harmless tests are not why.
