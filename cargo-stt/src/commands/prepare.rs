@@ -49,6 +49,7 @@ impl Search<'_> {
             run: self.run,
             env: self.env,
             colour: printer.err_colour(),
+            grace: self.config.run.grace_period,
             asking: Asking {
                 cache: &cache,
                 timeout: self.config.run.list_timeout,

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::panic::resume_unwind;
 use std::thread;
+use std::time::Duration;
 
 use camino::Utf8Path;
 
@@ -60,6 +61,8 @@ pub struct Wanted<'a> {
     pub env: &'a Environment,
     /// Whether cargo may write colours.
     pub colour: bool,
+    /// The time between TERM and KILL when the search is interrupted.
+    pub grace: Duration,
     /// How binaries are asked for their tests.
     pub asking: Asking<'a>,
 }
@@ -164,6 +167,7 @@ impl Session {
         wanted: &Wanted<'_>,
         text: impl FnMut(&str) + Send,
     ) -> Result<Discovered, RunError> {
+        self.router.set_grace(wanted.grace);
         let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
         // The compiler is asked while cargo builds: its answer takes as long as a build of nothing. Both
         // are started from threads of their own, because whoever looks for orphans takes a child of the

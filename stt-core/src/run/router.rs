@@ -17,8 +17,7 @@ use crate::run::queue::Queue;
 use crate::signal;
 use crate::signal::Signal;
 
-/// The time between TERM and KILL for cargo and for listing binaries, as users know it from cargo's
-/// own tools.
+/// The time between TERM and KILL for a child, until the configuration is known.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Takes signals from the watching thread.
@@ -27,17 +26,35 @@ pub(crate) struct Router {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// The first signal that asked the runner to end.
     interrupt: Option<i32>,
+    /// The time between TERM and KILL for the children of the preparation.
+    grace: Duration,
     /// The children of the preparation.
     children: Vec<Arc<Control>>,
     /// The queue of the run, once tests run.
     queue: Option<Arc<Queue>>,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            interrupt: None,
+            grace: GRACE,
+            children: Vec::new(),
+            queue: None,
+        }
+    }
+}
+
 impl Router {
+    /// Gives the children of the preparation this time between TERM and KILL.
+    pub(crate) fn set_grace(&self, grace: Duration) {
+        self.lock().grace = grace;
+    }
+
     /// Takes one signal.
     pub(crate) fn receive(&self, signal: Signal) {
         let mut state = self.lock();
@@ -50,7 +67,7 @@ impl Router {
                 let grace = if state.interrupt.is_some() {
                     Duration::ZERO
                 } else {
-                    GRACE
+                    state.grace
                 };
                 state.interrupt.get_or_insert(number);
                 for child in &state.children {
@@ -72,7 +89,7 @@ impl Router {
     pub(crate) fn register(&self, child: &Arc<Control>) {
         let mut state = self.lock();
         if state.interrupt.is_some() {
-            drop(child.end(interrupted(GRACE)));
+            drop(child.end(interrupted(state.grace)));
         }
         state.children.push(Arc::clone(child));
     }
