@@ -123,15 +123,14 @@ impl<'a> Walk<'a> {
             .sort_unstable_by_key(|reading| std::cmp::Reverse(reading.memory));
         let largest = self.readings.iter_mut().take(EXACT_PROCESSES);
         for reading in largest.take_while(|reading| reading.memory >= EXACT_FROM) {
-            reading.memory = match proc.proportional_set(reading.pid) {
-                Some(kilobytes) => Bytes(kilobytes.saturating_mul(1024)),
+            reading.memory = if let Some(kilobytes) = proc.proportional_set(reading.pid) {
+                Bytes(kilobytes.saturating_mul(1024))
+            } else {
                 // It may not be read, or it has just gone: whoever exits has nothing any more, and counting
                 // all that it shared would cost the others their lives.
-                None => {
-                    let stat = proc.stat(reading.pid).filter(|stat| !stat.is_dead());
-                    let pages = stat.map_or(0, |stat| stat.resident);
-                    Bytes(pages.saturating_mul(self.page))
-                }
+                let stat = proc.stat(reading.pid).filter(|stat| !stat.is_dead());
+                let pages = stat.map_or(0, |stat| stat.resident);
+                Bytes(pages.saturating_mul(self.page))
             };
         }
     }
