@@ -134,7 +134,7 @@ struct Worker {
 
 impl Worker {
     fn work(mut self, orders: &mpsc::Receiver<Order>) {
-        while let Ok(order) = orders.recv() {
+        while let Some(order) = next(orders) {
             let id = self.shared.suite.id(order.test);
             let end = self.run(order, &id);
             self.write_down(id, &end);
@@ -213,6 +213,22 @@ impl Worker {
         });
         recorder::warn(&self.shared.queue, writer.append(&record).err());
     }
+}
+
+/// How often a slot looks for its next test before it goes to sleep.
+const LOOKS: u32 = 64;
+
+/// Waits for the next test; `None` when there will be none. The dispatcher mostly answers within
+/// microseconds, and a core that falls asleep for these needs longer to wake up again than that.
+fn next(orders: &mpsc::Receiver<Order>) -> Option<Order> {
+    for _ in 0..LOOKS {
+        match orders.try_recv() {
+            Ok(order) => return Some(order),
+            Err(mpsc::TryRecvError::Disconnected) => return None,
+            Err(mpsc::TryRecvError::Empty) => thread::yield_now(),
+        }
+    }
+    orders.recv().ok()
 }
 
 impl Shared {
