@@ -66,6 +66,21 @@ pub fn plan(
     }
 }
 
+/// Whether a sample is under every line at which something is ended. One that says nothing is not.
+pub fn is_calm(config: &GuardConfig, sample: &Sample) -> bool {
+    let family = sample.family.as_ref().map(|family| family.memory);
+    let (line, run) = match config.memory_threshold {
+        Threshold::Machine(share) => (share.min(config.memory_critical), true),
+        Threshold::Run(size) => (
+            config.memory_critical,
+            family.is_some_and(|used| used < size),
+        ),
+    };
+    run && sample
+        .memory
+        .is_some_and(|memory| memory.used < memory.total.percent(line))
+}
+
 /// From which plain sum on it matters what of the family's memory is shared: from there on, somebody is ended for
 /// it. `None` while nobody is.
 pub fn exact_from(config: &GuardConfig, memory: Option<Memory>) -> Option<Bytes> {
@@ -132,6 +147,27 @@ mod tests {
                 ..Family::default()
             }),
             ..Sample::default()
+        }
+    }
+
+    #[test]
+    fn it_is_calm_under_every_line_and_never_in_the_dark() {
+        let mut config = config();
+        for (sample, calm) in [
+            (gigabytes(79, None), true),
+            (gigabytes(80, None), false),
+            (Sample::default(), false),
+        ] {
+            assert_eq!(is_calm(&config, &sample), calm, "{sample:?}");
+        }
+        config.memory_threshold = Threshold::Run(Bytes(6_000_000_000));
+        for (sample, calm) in [
+            (gigabytes(85, Some(5)), true),
+            (gigabytes(85, Some(6)), false),
+            (gigabytes(85, None), false),
+            (gigabytes(92, Some(5)), false),
+        ] {
+            assert_eq!(is_calm(&config, &sample), calm, "{sample:?}");
         }
     }
 

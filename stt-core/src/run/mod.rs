@@ -11,6 +11,7 @@ mod event;
 mod execute;
 mod list;
 mod machine;
+mod news;
 mod perform;
 mod prepare;
 mod queue;

@@ -20,6 +20,7 @@ use crate::process::Control;
 use crate::process::Family;
 use crate::process::Usage;
 use crate::run::event::Event;
+use crate::run::news::News;
 use crate::run::queue::Queue;
 use crate::run::sharing::Measure;
 use crate::run::sharing::Sharing;
@@ -94,6 +95,7 @@ impl Watch {
         let mut planned = self.clock.now();
         let mut read_family = true;
         let mut family_read = None;
+        let mut news = News::default();
         loop {
             let sample = self.sample(planned, read_family);
             let now = self.clock.now();
@@ -102,7 +104,10 @@ impl Watch {
             }
             let age = family_read.map(|read| now.saturating_sub(read));
             let cadence = cadence::plan(&self.config, self.cores, &sample, age);
-            self.queue.push(Event::Sample(Box::new(sample)));
+            let calm = cadence::is_calm(&self.config, &sample);
+            if news.tells(&sample, calm, now) {
+                self.queue.push(Event::Sample(Box::new(sample)));
+            }
             read_family = cadence.read_family;
             planned = now + cadence.sleep;
             if end.within(cadence.sleep) {

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 22] = [
+pub(crate) const PURE: [&str; 23] = [
     "checkpoint/format",
     "checkpoint/resume",
     "config/resolve",
@@ -24,6 +24,7 @@ pub(crate) const PURE: [&str; 22] = [
     "report/event",
     "run/event",
     "run/machine",
+    "run/news",
     "run/settle",
     "run/sharing",
     "run/unchanged",

@@ -28,6 +28,9 @@ use crate::units::Percent;
 /// The longest time between two looks at the disk.
 const DISK_EVERY: Duration = Duration::from_secs(1);
 
+/// The longest time between two counts of runnable tasks.
+const RUNNABLE_EVERY: Duration = Duration::from_millis(100);
+
 /// The head of `/proc/stat` has a line for each CPU, ten numbers long.
 const STAT_LINE: usize = 160;
 
@@ -42,7 +45,7 @@ pub struct Sampler {
     buffer: Box<[u8]>,
     memory: MemoryMeter,
     cpu: CpuMeter,
-    runnable: Option<Source>,
+    runnable: Runnable,
     cpu_pressure: Pressure,
     memory_pressure: Pressure,
     disk: Disk,
@@ -55,6 +58,14 @@ pub struct Sampler {
 struct Pressure {
     source: Option<Source>,
     last: Option<Percent>,
+}
+
+/// How many tasks are runnable, as often as its average over seconds needs it.
+#[derive(Debug)]
+struct Runnable {
+    source: Option<Source>,
+    read: Option<Moment>,
+    last: Option<u32>,
 }
 
 /// The file system of the target directory.
@@ -115,7 +126,11 @@ impl Sampler {
             clock,
             memory: MemoryMeter::open(meminfo, &groups),
             cpu,
-            runnable: runnable.filter(|_| whole_machine),
+            runnable: Runnable {
+                source: runnable.filter(|_| whole_machine),
+                read: None,
+                last: None,
+            },
             cpu_pressure: Pressure::new(cpu_pressure),
             memory_pressure: Pressure::new(memory_pressure),
             disk: Disk {
@@ -145,8 +160,7 @@ impl Sampler {
         let buffer = &mut self.buffer;
         let memory = self.memory.read(now, buffer);
         let (cpu_busy, window_ended) = self.cpu.read(now, buffer);
-        let runnable = self.runnable.as_ref();
-        let runnable = runnable.and_then(|file| parse::runnable(file.read(buffer).ok()?));
+        let runnable = self.runnable.read(now, buffer);
         if window_ended {
             self.cpu_pressure.read(buffer);
             self.memory_pressure.read(buffer);
@@ -174,6 +188,20 @@ impl Pressure {
     fn read(&mut self, buffer: &mut [u8]) {
         let text = self.source.as_ref().and_then(|file| file.read(buffer).ok());
         self.last = text.and_then(parse::pressure);
+    }
+}
+
+impl Runnable {
+    fn read(&mut self, now: Moment, buffer: &mut [u8]) -> Option<u32> {
+        let due = self
+            .read
+            .is_none_or(|read| now.saturating_sub(read) >= RUNNABLE_EVERY);
+        if due {
+            self.read = Some(now);
+            let text = self.source.as_ref().and_then(|file| file.read(buffer).ok());
+            self.last = text.and_then(parse::runnable);
+        }
+        self.last
     }
 }
 
