@@ -162,9 +162,11 @@ impl FamilyReader<'_> {
             .filter_map(|(slot, control)| Some((slot, control.leader()?)))
             .collect();
         let began = self.clock.now();
-        // Where somebody may be ended for it, what is known is not good enough.
+        // Where somebody may soon be ended for it, what is known is not good enough: from half of the
+        // line on, a family that was small a moment ago can cross it before it is read again.
         let calm = |family: &guard::Family| {
-            cadence::exact_from(self.config, machine).is_none_or(|line| family.memory < line)
+            let line = cadence::exact_from(self.config, machine);
+            line.is_none_or(|line| family.memory.0 < line.0 / 2)
         };
         if let (Some((walked, family)), Some(memory)) = (&*self.walked, machine)
             && walked.holds(&leaders, memory.used, began)
