@@ -66,7 +66,7 @@ pub struct BuildPlace {
     pub offline: bool,
     /// `--frozen`.
     pub frozen: bool,
-    /// `--config`-like options are deliberately absent; `-v` given this many times for cargo.
+    /// `--cargo-verbose`: how often cargo is given `--verbose`.
     pub cargo_verbose: u8,
     /// `--cargo-quiet`.
     pub cargo_quiet: bool,
