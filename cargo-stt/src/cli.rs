@@ -1,5 +1,7 @@
 //! What a person typed. Only shapes and help texts: what it means is decided in `settings`.
 
+mod around;
+
 use camino::Utf8PathBuf;
 use clap::Args;
 use clap::ColorChoice;
@@ -7,6 +9,11 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use stt_core::config::Flag;
+
+pub(crate) use around::ReapArgs;
+pub(crate) use around::ServiceArgs;
+pub(crate) use around::ServiceCommand;
+pub(crate) use around::StatusArgs;
 
 use crate::settings::assignment;
 use crate::settings::value_of;
@@ -37,6 +44,12 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Show which tests would run
     List(Box<ListArgs>),
+    /// Show the runs of this machine: their shares, their tests, who waits for what
+    Status(StatusArgs),
+    /// End what killed runs have left behind
+    Reap(ReapArgs),
+    /// Have the system do that from time to time
+    Service(ServiceArgs),
     /// Show, check or explain the configuration
     Config(ConfigArgs),
 }
@@ -54,6 +67,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
     #[command(flatten)]
+    pub(crate) coordinator: CoordinatorArgs,
+    #[command(flatten)]
     pub(crate) reporter: ReporterArgs,
     #[command(flatten)]
     pub(crate) colour: ColourArgs,
@@ -67,6 +82,9 @@ pub(crate) struct ListArgs {
     pub(crate) tests: TestArgs,
     #[command(flatten)]
     pub(crate) build: BuildArgs,
+    /// Show more: the set of limits of each test that has one
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) colour: ColourArgs,
     #[command(flatten)]
@@ -89,6 +107,12 @@ pub(crate) struct TestArgs {
     /// Which tests run: those that are not ignored, only those that are, or all
     #[arg(long, value_name = "default|only|all", value_parser = value_of("run.run-ignored"))]
     pub(crate) run_ignored: Option<String>,
+    /// The set of limits for every test that no override gives another
+    #[arg(long, value_name = "NAME", value_parser = value_of("run.limits"))]
+    pub(crate) limits: Option<String>,
+    /// Run only tests with this set of limits, or `none` for those without one (may be repeated)
+    #[arg(long, value_name = "NAME", value_parser = value_of("run.limits"))]
+    pub(crate) only_limits: Vec<String>,
     /// What `cargo test` takes here: names, --skip, --exact, --ignored, --include-ignored,
     /// --nocapture, --test-threads
     #[arg(last = true, value_name = "LIBTEST ARGUMENTS", help_heading = None::<&str>)]
@@ -225,6 +249,9 @@ pub(crate) struct RunnerArgs {
     /// Stop starting tests after this many failures
     #[arg(long, value_name = "N|all", value_parser = value_of("run.max-fail"))]
     pub(crate) max_fail: Option<String>,
+    /// What happens to a test that passes and leaves processes behind
+    #[arg(long, value_name = "warn|fail", value_parser = value_of("run.leaks"))]
+    pub(crate) leaks: Option<String>,
     /// Let tests write to the terminal; they run one at a time
     #[arg(long, visible_alias = "nocapture",
         conflicts_with_all = ["test_threads", "success_output", "failure_output"])]
@@ -271,8 +298,22 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, value_name = "PATH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) checkpoint: Option<String>,
     /// Don't record the run
-    #[arg(long, conflicts_with_all = ["resume", "checkpoint"])]
+    #[arg(long, conflicts_with_all = ["resume", "checkpoint", "auto_restart"])]
     pub(crate) no_checkpoint: bool,
+    /// Go on by itself after a stop of the guard, or when the process that runs the tests was killed
+    #[arg(long)]
+    pub(crate) auto_restart: bool,
+    /// How often a run goes on by itself
+    #[arg(long, value_name = "N", value_parser = value_of("restart.max"))]
+    pub(crate) max_restarts: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Other runs")]
+pub(crate) struct CoordinatorArgs {
+    /// Keep no record of this run, and don't clear up after killed ones
+    #[arg(long, visible_alias = "no-daemon")]
+    pub(crate) no_coordinator: bool,
 }
 
 #[derive(Debug, Args)]
@@ -310,7 +351,11 @@ pub(crate) struct ReporterArgs {
         hide_possible_values = true
     )]
     pub(crate) message_format: MessageFormat,
-    /// Show more: readings of each test
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "PATH", conflicts_with = "no_run",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) junit: Option<String>,
+    /// Show more: readings of each test, and by what means families are ended
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -408,6 +453,7 @@ mod tests {
     fn every_choice_that_the_help_names_is_a_value_of_its_key() {
         for (key, words) in [
             ("run.run-ignored", "default|only|all"),
+            ("run.leaks", "warn|fail"),
             ("guard.on-breach", "stop|shed"),
             ("guard.cpu-action", "govern|stop|cap|off"),
             ("guard.memory-threshold", "80%|6GB"),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use camino::Utf8PathBuf;
 use stt_core::command::Environment;
+use stt_core::coordinator::Place;
 
 use crate::error::Error;
 use crate::error::Kind;
@@ -27,9 +28,35 @@ pub(crate) const TERM: &str = "TERM";
 pub(crate) const CI: &str = "CI";
 /// Where temporary files go; each run makes a directory of its own there.
 pub(crate) const TMPDIR: &str = "TMPDIR";
+/// The user's directory for what lives as long as the machine runs (XDG Base Directory Specification):
+/// runs keep their records there.
+pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// How the names of all our variables begin. Those that set a key of the configuration are
 /// `STT_<SECTION>_<KEY>`.
 pub(crate) const PREFIX: &str = "STT_";
+
+/// The arguments, the program first.
+pub(crate) fn command_line() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// Our own program: an absolute path, without links on the way.
+///
+/// # Errors
+/// It is gone, or its path is no text.
+pub(crate) fn own_program() -> Result<Utf8PathBuf, Error> {
+    let unknown = |why: &str| {
+        let message = format!("could not find out where this program is: {why}");
+        Error::new(Kind::Setup, message).hint("install it at a path that stays, and call it there")
+    };
+    let program = std::env::current_exe().map_err(|error| unknown(&error.to_string()))?;
+    if !program.is_file() {
+        // One that was replaced while it runs.
+        return Err(unknown(&format!("`{}` is no file", program.display())));
+    }
+    Utf8PathBuf::from_path_buf(program)
+        .map_err(|path| unknown(&format!("`{}` is not UTF-8", path.display())))
+}
 
 /// What surrounds the process, captured once.
 #[derive(Clone, Debug)]
@@ -62,7 +89,7 @@ impl Surroundings {
             Error::new(Kind::Setup, message)
         })?;
         Ok(Self {
-            args: std::env::args_os().collect(),
+            args: command_line(),
             vars: std::env::vars_os().collect(),
             cwd,
         })
@@ -83,6 +110,19 @@ impl Surroundings {
     pub(crate) fn absolute_path(&self, name: &str) -> Option<Utf8PathBuf> {
         let path = Utf8PathBuf::from(self.filled(name)?.to_str()?);
         path.is_absolute().then_some(path)
+    }
+
+    /// Where temporary files go.
+    pub(crate) fn temporary(&self) -> Utf8PathBuf {
+        self.absolute_path(TMPDIR).unwrap_or_else(|| "/tmp".into())
+    }
+
+    /// Where the runs of this user keep their records.
+    pub(crate) fn coordinator(&self) -> Place {
+        Place {
+            runtime: self.absolute_path(XDG_RUNTIME_DIR),
+            temporary: self.temporary(),
+        }
     }
 
     /// Our own variables, those that set no key included.

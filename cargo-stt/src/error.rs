@@ -23,6 +23,10 @@ pub(crate) enum Kind {
     Build,
     /// A test binary could not list its tests.
     Listing,
+    /// The process that ran the tests was killed; the run can be resumed.
+    Killed,
+    /// The tests ran, and a report of them could not be written.
+    Report,
     /// A bug in stt.
     Bug,
 }
@@ -102,6 +106,8 @@ impl Error {
             Kind::Metadata => Exit::Metadata,
             Kind::Build => Exit::Build,
             Kind::Listing => Exit::Listing,
+            Kind::Killed => Exit::Stopped,
+            Kind::Report => Exit::Report,
             Kind::Bug => Exit::Bug,
         }
     }

@@ -8,7 +8,10 @@ use nix::sys::signal::SigAction;
 use nix::sys::signal::SigHandler;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
+use stt_core::outcome;
 use stt_core::outcome::RunOutcome;
+use stt_core::run::Codes;
+use stt_core::run::Last;
 
 /// Every test passed, or there was nothing to complain of.
 pub(crate) const PASSED: u8 = 0;
@@ -16,9 +19,10 @@ pub(crate) const PASSED: u8 = 0;
 pub(crate) const USAGE: u8 = 2;
 /// The selection holds no test.
 pub(crate) const NO_TESTS: u8 = 4;
-/// The guard stopped the run; `cargo stt --resume` goes on with it.
+/// The guard stopped the run, or SIGKILL ended the process that ran it, which is what a kernel without
+/// memory does; `cargo stt --resume` goes on with it.
 pub(crate) const STOPPED: u8 = 42;
-/// A bug in stt.
+/// A bug in stt, or the process that ran the tests crashed.
 pub(crate) const BUG: u8 = 70;
 /// The configuration is wrong, or something that a run needs is not there.
 pub(crate) const SETUP: u8 = 96;
@@ -31,6 +35,43 @@ pub(crate) const METADATA: u8 = 102;
 /// A test binary could not list its tests.
 pub(crate) const LISTING: u8 = 104;
 
+/// A report that was asked for could not be written.
+pub(crate) const REPORT: u8 = 110;
+
+/// What the supervisor has to know of the numbers.
+pub(crate) const CODES: Codes = Codes {
+    stopped: STOPPED as i32,
+    bug: BUG as i32,
+    returned: &[
+        PASSED as i32,
+        NO_TESTS as i32,
+        REPORT as i32,
+        FAILED as i32,
+        STOPPED as i32,
+        LISTING as i32,
+        BUILD as i32,
+        METADATA as i32,
+        SETUP as i32,
+        USAGE as i32,
+        BUG as i32,
+    ],
+};
+
+/// Every exit that is no signal.
+const NUMBERED: [Exit; 11] = [
+    Exit::Passed,
+    Exit::NoTests,
+    Exit::Report,
+    Exit::Failed,
+    Exit::Stopped,
+    Exit::Listing,
+    Exit::Build,
+    Exit::Metadata,
+    Exit::Setup,
+    Exit::Usage,
+    Exit::Bug,
+];
+
 /// How the command exits. The order is the precedence: the later one counts when several are true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Exit {
@@ -38,6 +79,8 @@ pub(crate) enum Exit {
     Passed,
     /// [`NO_TESTS`].
     NoTests,
+    /// [`REPORT`]. Weaker than what the tests have to say: it is told in words, too.
+    Report,
     /// [`FAILED`].
     Failed,
     /// [`STOPPED`].
@@ -70,6 +113,20 @@ impl Exit {
         }
     }
 
+    /// How a supervisor exits: as its worker did, where that ended in an orderly way. A run that was
+    /// killed can be resumed like one that the guard stopped.
+    pub(crate) fn from_last(last: Last) -> Self {
+        match last {
+            Last::As(outcome::Exit::Code(code)) => NUMBERED
+                .into_iter()
+                .find(|exit| i32::from(exit.code()) == code)
+                .unwrap_or(Self::Bug),
+            Last::As(outcome::Exit::Signal(signal)) => Self::Signal(signal),
+            Last::Killed => Self::Stopped,
+            Last::Crashed => Self::Bug,
+        }
+    }
+
     /// What the command exits with when both are true.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
@@ -81,6 +138,7 @@ impl Exit {
         match self {
             Self::Passed => PASSED,
             Self::NoTests => NO_TESTS,
+            Self::Report => REPORT,
             Self::Failed => FAILED,
             Self::Stopped => STOPPED,
             Self::Listing => LISTING,
@@ -129,9 +187,10 @@ mod tests {
     use super::*;
 
     /// Every exit in the documented order of precedence, the weakest first, with its number.
-    const DOCUMENTED: [(Exit, u8); 12] = [
+    const DOCUMENTED: [(Exit, u8); 13] = [
         (Exit::Passed, 0),
         (Exit::NoTests, 4),
+        (Exit::Report, 110),
         (Exit::Failed, 100),
         (Exit::Stopped, 42),
         (Exit::Listing, 104),
@@ -170,6 +229,32 @@ mod tests {
                 assert_eq!(both, Exit::from_outcome(a.max(b)), "{a:?} and {b:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_supervisor_exits_as_its_worker_did() {
+        for (exit, code) in DOCUMENTED {
+            let by = match exit {
+                Exit::Signal(signal) => outcome::Exit::Signal(signal),
+                Exit::Passed
+                | Exit::NoTests
+                | Exit::Report
+                | Exit::Failed
+                | Exit::Stopped
+                | Exit::Listing
+                | Exit::Build
+                | Exit::Metadata
+                | Exit::Setup
+                | Exit::Usage
+                | Exit::Bug => {
+                    assert!(CODES.returned.contains(&i32::from(code)), "{exit:?}");
+                    outcome::Exit::Code(i32::from(code))
+                }
+            };
+            assert_eq!(Exit::from_last(Last::As(by)), exit);
+        }
+        assert_eq!(Exit::from_last(Last::Killed).code(), STOPPED);
+        assert_eq!(Exit::from_last(Last::Crashed).code(), BUG);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod commands;
 mod env;
 mod error;
 mod exit_code;
+mod flags;
 mod libtest;
 mod printer;
 mod render;

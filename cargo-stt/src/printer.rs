@@ -90,6 +90,31 @@ impl Printer {
         drop(written);
     }
 
+    /// Makes a terminal usable again whose writer died in the middle of a line: on a line of its own,
+    /// with a cursor.
+    pub(crate) fn recover(&self) {
+        if self.err.terminal && !self.dumb {
+            drop(self.err_bytes(b"\r\x1b[K\x1b[?25h"));
+        }
+    }
+
+    /// Whether colours are wanted on standard output.
+    pub(crate) fn out_colour(&self) -> bool {
+        self.out.colour
+    }
+
+    /// Whether standard output is a terminal.
+    pub(crate) fn out_is_terminal(&self) -> bool {
+        self.out.terminal
+    }
+
+    /// The columns of the terminal behind standard output, as they are now; no end where it is none.
+    #[expect(clippy::unused_self, reason = "the printer is who knows the terminal")]
+    pub(crate) fn out_width(&self) -> usize {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        size.map_or(usize::MAX, |(width, _)| usize::from(width.0))
+    }
+
     /// Whether colours are wanted on standard error.
     pub(crate) fn err_colour(&self) -> bool {
         self.err.colour

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
@@ -14,29 +15,38 @@ use stt_core::config::Config;
 use stt_core::config::Flag;
 use stt_core::config::Layers;
 use stt_core::config::Locations;
+use stt_core::config::NO_LIMITS;
 use stt_core::config::Resolved;
 use stt_core::config::WorkspaceFile;
+use stt_core::coordinator::Place;
 use stt_core::selection::BuildPlace;
 use stt_core::selection::BuildSelection;
+use stt_core::selection::OnlyLimits;
 use stt_core::selection::RunIgnored;
 use stt_core::selection::Selection;
 use stt_core::selection::TestSelection;
+use stt_core::service;
+use stt_core::units::parse_duration;
 
 use crate::cli::BuildArgs;
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::ConfigCommand;
-use crate::cli::GuardArgs;
 use crate::cli::LayerArgs;
 use crate::cli::ListArgs;
 use crate::cli::MessageFormat;
 use crate::cli::RunArgs;
+use crate::cli::ServiceCommand;
 use crate::cli::ShowProgress;
 use crate::cli::TestArgs;
 use crate::env;
 use crate::env::Surroundings;
 use crate::error::Error;
 use crate::error::Kind;
+use crate::flags::flag;
+use crate::flags::ignored_flag;
+use crate::flags::limits_flag;
+use crate::flags::run_flags;
 use crate::libtest;
 use crate::libtest::LibtestArgs;
 
@@ -47,6 +57,12 @@ pub(crate) enum Task {
     Run(Box<RunRequest>),
     /// `cargo stt list`.
     List(Box<ListRequest>),
+    /// `cargo stt reap`.
+    Reap(ReapRequest),
+    /// `cargo stt status`.
+    Status(StatusRequest),
+    /// `cargo stt service`.
+    Service(ServiceRequest),
     /// `cargo stt config show`.
     ShowConfig(Box<Configuration>),
     /// `cargo stt config check`.
@@ -92,6 +108,59 @@ pub(crate) struct ListRequest {
     pub(crate) cargo: OsString,
     /// The configuration, as far as it is known without the workspace.
     pub(crate) configuration: Configuration,
+    /// Whether more is shown.
+    pub(crate) verbose: bool,
+}
+
+/// What is to be done about dead runs.
+#[derive(Clone, Debug)]
+pub(crate) struct ReapRequest {
+    /// Where the runs of this user keep their records.
+    pub(crate) place: Place,
+    /// Whether to say only what would be done.
+    pub(crate) dry_run: bool,
+    /// Whether to go on until interrupted.
+    pub(crate) watch: bool,
+}
+
+/// What is to be shown of the runs of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct StatusRequest {
+    /// Where the runs of this user keep their records.
+    pub(crate) place: Place,
+    /// The person's home, which paths are shortened by.
+    pub(crate) home: Option<Utf8PathBuf>,
+    /// Whether it is for a program.
+    pub(crate) json: bool,
+    /// Whether to go on until interrupted.
+    pub(crate) watch: bool,
+}
+
+/// What is to be done about the service, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceRequest {
+    /// What.
+    pub(crate) action: ServiceAction,
+    /// The time between two looks.
+    pub(crate) interval: Duration,
+    /// The person's home.
+    pub(crate) home: Utf8PathBuf,
+    /// Where the person's configuration files are.
+    pub(crate) config_home: Utf8PathBuf,
+}
+
+/// What is to be done about the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceAction {
+    /// Its files are to be printed.
+    Show,
+    /// They are to be written, and taken up if `start`.
+    Install {
+        /// Whether the system is to take them up at once.
+        start: bool,
+    },
+    /// They are to be removed.
+    Uninstall,
 }
 
 /// Every layer of the configuration except for the files, which are read when the workspace is known.
@@ -102,6 +171,9 @@ pub(crate) struct Configuration {
     named: Option<Utf8PathBuf>,
     cwd: Utf8PathBuf,
 }
+
+/// The key of `--limits`.
+pub(crate) const RUN_LIMITS: &str = "run.limits";
 
 /// The machine's file. It has no other place: who may write there decides for everybody.
 const SYSTEM_FILE: &str = "/etc/stt/config.toml";
@@ -118,6 +190,18 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
         }
         Some(Command::Run(args)) => run(*args, surroundings),
         Some(Command::List(args)) => list(*args, surroundings),
+        Some(Command::Reap(args)) => Ok(Task::Reap(ReapRequest {
+            place: surroundings.coordinator(),
+            dry_run: args.dry_run,
+            watch: args.watch,
+        })),
+        Some(Command::Status(args)) => Ok(Task::Status(StatusRequest {
+            place: surroundings.coordinator(),
+            home: surroundings.absolute_path(env::HOME),
+            json: args.json,
+            watch: args.watch,
+        })),
+        Some(Command::Service(args)) => Ok(Task::Service(service(&args.command, surroundings)?)),
         Some(Command::Config(args)) => match args.command {
             ConfigCommand::Show(args) => {
                 let configuration = Configuration::new(args.layers, Vec::new(), surroundings)?;
@@ -134,9 +218,12 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
 
 /// `cargo stt -v list` would run the tests with `list` in their names, and nobody means that.
 fn beware_of_commands(names: &[String]) -> Result<(), Error> {
-    let command = names
-        .iter()
-        .find(|name| matches!(name.as_str(), "run" | "list" | "config"));
+    let command = names.iter().find(|name| {
+        matches!(
+            name.as_str(),
+            "run" | "list" | "status" | "reap" | "service" | "config"
+        )
+    });
     match command {
         None => Ok(()),
         Some(name) => {
@@ -180,13 +267,51 @@ fn list(args: ListArgs, surroundings: &Surroundings) -> Result<Task, Error> {
     }
     let mut flags = Vec::new();
     flags.extend(ignored_flag(&args.tests, &libtest)?);
+    flags.extend(limits_flag(&args.tests));
     let selection = selection(&args.build, args.tests, libtest);
     Ok(Task::List(Box::new(ListRequest {
         selection,
         place: place(args.build),
         cargo: cargo(surroundings),
         configuration: Configuration::new(args.layers, flags, surroundings)?,
+        verbose: args.verbose,
     })))
+}
+
+fn service(command: &ServiceCommand, surroundings: &Surroundings) -> Result<ServiceRequest, Error> {
+    let (action, interval) = match command {
+        ServiceCommand::Show(args) => (ServiceAction::Show, args.interval),
+        ServiceCommand::Install(args) => {
+            let start = !args.no_start;
+            (ServiceAction::Install { start }, args.file.interval)
+        }
+        // Which files those are does not depend on it.
+        ServiceCommand::Uninstall(_) => (ServiceAction::Uninstall, service::SHORTEST),
+    };
+    let home = surroundings.absolute_path(env::HOME).ok_or_else(|| {
+        Error::new(
+            Kind::Setup,
+            "a user's services lie in his home, and `HOME` names none",
+        )
+    })?;
+    Ok(ServiceRequest {
+        action,
+        interval,
+        config_home: surroundings
+            .absolute_path(env::XDG_CONFIG_HOME)
+            .unwrap_or_else(|| home.join(".config")),
+        home,
+    })
+}
+
+/// Reads the time between two looks of the service.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    let possible = service::SHORTEST..=service::LONGEST;
+    if interval.subsec_nanos() > 0 || !possible.contains(&interval) {
+        return Err("it takes whole seconds, from 10s to 24h".to_owned());
+    }
+    Ok(interval)
 }
 
 /// The cargo that called us, else the one that is found.
@@ -200,118 +325,17 @@ fn libtest_args(tests: &TestArgs) -> Result<LibtestArgs, Error> {
         .map_err(|refused| Error::new(Kind::Usage, refused.message).hint(refused.hint))
 }
 
-/// The options that set a key, as they were typed.
-fn run_flags(args: &RunArgs, libtest: &LibtestArgs, cwd: &Utf8Path) -> Result<Vec<Flag>, Error> {
-    let (runner, record, reporter) = (&args.runner, &args.checkpoint, &args.reporter);
-    let one_at_a_time = runner.no_capture || libtest.no_capture;
-    let path = record.checkpoint.as_ref();
-    let path = path.map(|path| cwd.join(path).into_string());
-    let status = reporter.status_level.clone();
-    let final_status = reporter.final_status_level.clone();
-    let table = [
-        (
-            "--test-threads",
-            "run.test-threads",
-            threads(args, libtest)?,
-        ),
-        ("--no-capture", "run.test-threads", on(one_at_a_time, "1")),
-        ("--fail-fast", "run.max-fail", on(runner.fail_fast, "1")),
-        (
-            "--no-fail-fast",
-            "run.max-fail",
-            on(runner.no_fail_fast, "all"),
-        ),
-        ("--max-fail", "run.max-fail", runner.max_fail.clone()),
-        ("--resume", "checkpoint.enabled", on(record.resume, "true")),
-        (
-            "--no-checkpoint",
-            "checkpoint.enabled",
-            on(record.no_checkpoint, "false"),
-        ),
-        ("--checkpoint", "checkpoint.path", path),
-        ("--status-level", "output.status-level", status),
-        (
-            "--final-status-level",
-            "output.final-status-level",
-            final_status,
-        ),
-        (
-            "--success-output",
-            "output.success-output",
-            reporter.success_output.clone(),
-        ),
-        (
-            "--failure-output",
-            "output.failure-output",
-            reporter.failure_output.clone(),
-        ),
-    ];
-    let table = table.into_iter().chain(guard_table(&args.guard));
-    let given = table.filter_map(|(name, key, value)| Some(flag(name, key, value?)));
-    Ok(given.chain(ignored_flag(&args.tests, libtest)?).collect())
-}
-
-/// An option's name, its key, and the value that it gives the key.
-type Setter = (&'static str, &'static str, Option<String>);
-
-fn guard_table(guard: &GuardArgs) -> [Setter; 7] {
-    let memory = guard.memory_threshold.clone();
-    let cpu = guard.cpu_threshold.clone();
-    let interval = guard.check_interval.clone();
-    [
-        ("--memory-threshold", "guard.memory-threshold", memory),
-        ("--cpu-threshold", "guard.cpu-threshold", cpu),
-        ("--check-interval", "guard.check-interval", interval),
-        ("--on-breach", "guard.on-breach", guard.on_breach.clone()),
-        ("--cpu-action", "guard.cpu-action", guard.cpu_action.clone()),
-        (
-            "--self-protect",
-            "guard.enabled",
-            on(guard.self_protect, "true"),
-        ),
-        ("--no-guard", "guard.enabled", on(guard.no_guard, "false")),
-    ]
-}
-
-/// The value that a switch stands for.
-fn on(given: bool, value: &str) -> Option<String> {
-    given.then(|| value.to_owned())
-}
-
-fn threads(args: &RunArgs, libtest: &LibtestArgs) -> Result<Option<String>, Error> {
-    match (&args.runner.test_threads, &libtest.test_threads) {
-        (Some(_), Some(_)) => Err(twice("--test-threads")),
-        (None, Some(_)) if args.runner.no_capture || libtest.no_capture => {
-            let message = "`--no-capture` runs one test at a time: `--test-threads` contradicts it";
-            Err(Error::new(Kind::Usage, message).hint("leave one of the two out"))
-        }
-        (Some(_), None) if libtest.no_capture => {
-            let message = "`--nocapture` runs one test at a time: `--test-threads` contradicts it";
-            Err(Error::new(Kind::Usage, message).hint("leave one of the two out"))
-        }
-        (before, behind) => Ok(before.clone().or_else(|| behind.clone())),
+/// `--only-limits`; which tests those are is known with the configuration. The order means nothing.
+fn only_limits(mut sets: Vec<String>) -> Option<OnlyLimits> {
+    for name in sets.iter_mut().filter(|name| name.is_empty()) {
+        NO_LIMITS.clone_into(name);
     }
-}
-
-fn ignored_flag(tests: &TestArgs, libtest: &LibtestArgs) -> Result<Option<Flag>, Error> {
-    let key = "run.run-ignored";
-    match (&tests.run_ignored, libtest.run_ignored) {
-        (Some(_), Some(_)) => Err(twice("--run-ignored")),
-        (Some(typed), None) => Ok(Some(flag("--run-ignored", key, typed.clone()))),
-        (None, Some(RunIgnored::Only)) => Ok(Some(flag("--ignored", key, "only".to_owned()))),
-        (None, Some(RunIgnored::All)) => Ok(Some(flag("--include-ignored", key, "all".to_owned()))),
-        (None, Some(RunIgnored::Default) | None) => Ok(None),
-    }
-}
-
-fn twice(option: &str) -> Error {
-    let message = format!("`{option}` and its equal behind `--` are both given");
-    Error::new(Kind::Usage, message).hint("leave one of the two out")
-}
-
-fn flag(name: &str, key: &str, value: String) -> Flag {
-    let [name, key] = [name, key].map(str::to_owned);
-    Flag { name, key, value }
+    sets.sort();
+    sets.dedup();
+    (!sets.is_empty()).then_some(OnlyLimits {
+        sets,
+        default: None,
+    })
 }
 
 fn selection(build: &BuildArgs, tests: TestArgs, libtest: LibtestArgs) -> Selection {
@@ -343,6 +367,7 @@ fn selection(build: &BuildArgs, tests: TestArgs, libtest: LibtestArgs) -> Select
             exact: tests.exact || libtest.exact,
             skip: [tests.skip, libtest.skip].concat(),
             run_ignored: RunIgnored::Default,
+            only_limits: only_limits(tests.only_limits),
         },
     }
 }
@@ -361,10 +386,13 @@ fn place(build: BuildArgs) -> BuildPlace {
     }
 }
 
-/// The selection with what the configuration says about ignored tests. Not for the selection of a
-/// checkpoint, which holds what was said when the run began.
+/// The selection with what the configuration says about ignored tests, and about the limits of all tests
+/// where these select. Not for the selection of a checkpoint, which holds what was said when the run began.
 pub(crate) fn chosen(mut selection: Selection, config: &Config) -> Selection {
     selection.tests.run_ignored = config.run.run_ignored;
+    if let Some(only) = &mut selection.tests.only_limits {
+        only.default = config.run.limits.as_deref().map(str::to_owned);
+    }
     selection
 }
 
@@ -400,6 +428,8 @@ impl Configuration {
         let mut resolved = self.with(usual)?;
         let checkpoint = &mut resolved.config.checkpoint;
         checkpoint.path = checkpoint.path.take().map(|path| root.join(path));
+        let report = &mut resolved.config.report;
+        report.junit = report.junit.take().map(|path| root.join(path));
         Ok(resolved)
     }
 
@@ -550,6 +580,8 @@ mod tests {
             ("stt --resume -F x", true),
             ("stt --resume --release", true),
             ("stt --resume --skip x", true),
+            ("stt --resume --only-limits fast", true),
+            ("stt --resume --limits fast", false),
         ];
         for (line, given) in cases {
             let request = run_of(line);
@@ -591,6 +623,9 @@ mod tests {
             "a threshold was set"
         );
         assert_eq!(config.checkpoint.path, Some("/here/c.json".into()));
+        let limits = config_of("stt --limits slow").run.limits;
+        assert_eq!(limits.as_deref(), Some("slow"));
+        assert_eq!(config_of("stt --limits none").run.limits, None);
         assert!(!config_of("stt --no-guard").guard.enabled);
         assert!(!config_of("stt --no-checkpoint").checkpoint.enabled);
         assert_eq!(
@@ -600,6 +635,20 @@ mod tests {
         // Of `--config` and an option of its own, the latter wins.
         let both = "stt --max-fail 3 --config run.max-fail=7";
         assert_eq!(config_of(both).run.max_fail, NonZeroUsize::new(3));
+    }
+
+    #[test]
+    fn sets_select_in_any_order_together_with_the_set_of_all_tests() {
+        let selection = |line: &str| {
+            let selection = run_of(line).selection.unwrap();
+            chosen(selection, &config_of(line)).tests.only_limits
+        };
+        let only = selection("stt --only-limits slow --only-limits fast --limits fast").unwrap();
+        assert_eq!(only.sets, ["fast", "slow"]);
+        assert_eq!(only.default.as_deref(), Some("fast"));
+        let turned = "stt --limits fast --only-limits fast --only-limits slow --only-limits fast";
+        assert_eq!(selection(turned), Some(only));
+        assert_eq!(selection("stt --limits fast"), None);
     }
 
     #[test]

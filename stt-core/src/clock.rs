@@ -35,4 +35,15 @@ impl Clock {
     pub fn wall() -> SystemTime {
         SystemTime::now()
     }
+
+    /// The milliseconds since the machine was started, with the time that it was suspended (`CLOCK_BOOTTIME`,
+    /// `clock_gettime(2)`): all processes read the same. Zero where there is no such clock.
+    pub fn since_boot() -> u64 {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let id = nix::time::ClockId::CLOCK_BOOTTIME;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let id = nix::time::ClockId::CLOCK_MONOTONIC;
+        let now = nix::time::clock_gettime(id).map_or(Duration::ZERO, Duration::from);
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    }
 }

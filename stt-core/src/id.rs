@@ -1,4 +1,4 @@
-//! The names of things: test binaries, tests and runs.
+//! The names of things: test binaries, tests, runs and processes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -92,6 +92,15 @@ impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A process for good: its number may be given out again, but not with the same start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in clock ticks since the boot (`proc_pid_stat(5)`).
+    pub start: u64,
 }
 
 /// The text is not a UUID in its usual form.

@@ -12,22 +12,28 @@ compile_error!(
     "cargo-stt ends families of processes by the means of Unix; other systems are not supported"
 );
 
+#[cfg(target_os = "linux")]
+pub(crate) mod cgroup;
 pub mod clock;
 pub mod command;
 pub mod fs;
 pub mod id;
+pub mod limits;
 pub mod outcome;
+pub mod port;
 pub mod selection;
 pub mod units;
 
 pub mod config;
 
 pub mod checkpoint;
+pub mod coordinator;
 pub mod discovery;
 pub mod guard;
 pub mod process;
 pub mod report;
 pub mod schedule;
+pub mod service;
 pub mod signal;
 
 pub mod run;

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::LimitHit;
+use crate::units::Bytes;
+
 /// How a process ended, as the kernel reports it (`wait(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -53,6 +56,22 @@ pub enum Failure {
         /// What was over which threshold, as a sentence.
         reason: String,
     },
+    /// It used more than one of its limits allows.
+    Limit(LimitHit),
+    /// The kernel killed it, or one of its family, because memory was short: of the machine, or of the
+    /// container that it runs in.
+    OutOfMemory {
+        /// The most memory that it was known to use.
+        peak: Bytes,
+    },
+    /// It passed, and left processes behind where that is not allowed.
+    Leak,
+    /// It was running when the runner died or the guard stopped the run, more than once: it is not run
+    /// again.
+    Suspect {
+        /// What happened while it ran, as sentences.
+        evidence: String,
+    },
     /// Its process could not be started.
     Start {
         /// Why, with the path.
@@ -76,6 +95,15 @@ impl fmt::Display for Failure {
                 write!(f, "ran longer than {}", crate::units::show_duration(*after))
             }
             Self::Breach { reason } => write!(f, "breached again while it ran alone: {reason}"),
+            Self::Limit(hit) => hit.fmt(f),
+            Self::OutOfMemory { peak } => {
+                write!(
+                    f,
+                    "killed by the kernel because memory was short, used {peak}"
+                )
+            }
+            Self::Leak => f.write_str("left processes behind"),
+            Self::Suspect { evidence } => write!(f, "not run a third time: {evidence}"),
             Self::Start { reason } => write!(f, "could not be started: {reason}"),
             Self::Output { reason } => write!(f, "its output could not be read: {reason}"),
         }
@@ -106,6 +134,8 @@ pub enum EndReason {
     Timeout(Duration),
     /// It breached again while it ran alone, with what was over which threshold: it failed.
     Breach(String),
+    /// It used more than this limit allows: it failed.
+    Limit(LimitHit),
     /// It has to make room, and stays outstanding.
     Unfinished(Unfinished),
 }

@@ -84,6 +84,21 @@ pub struct TestSelection {
     pub skip: Vec<String>,
     /// `--run-ignored`.
     pub run_ignored: RunIgnored,
+    /// `--only-limits`; `None` for all tests, whatever they may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_limits: Option<OnlyLimits>,
+}
+
+/// Only tests with certain sets of limits run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OnlyLimits {
+    /// The names of the sets, in the order of the alphabet; `none` for tests without a set.
+    pub sets: Vec<String>,
+    /// The set of tests that no override names (`run.limits`). It decides which tests are selected, so that
+    /// a resumed run must not take another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
 }
 
 /// What happens to tests that are marked `#[ignore]`.

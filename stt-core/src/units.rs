@@ -213,6 +213,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         .ok_or_else(error)
 }
 
+/// Reads a number without a unit, in thousandths and rounded down: `0.5` is 500.
+///
+/// # Errors
+/// The text is no number, or a number from 4,294,967.296 on. `expected` is what it should be.
+pub fn parse_thousandths(text: &str, expected: &'static str) -> Result<u32, UnitError> {
+    split_number(text)
+        .filter(|(_, unit)| unit.is_empty())
+        .and_then(|(number, _)| u32::try_from(scale(number, 1000)?).ok())
+        .ok_or_else(|| UnitError {
+            text: text.to_owned(),
+            expected,
+        })
+}
+
 /// A time as people read it: `12 ms`, `1.5 s`, `2 m 05 s`, `1 h 00 m`.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();

@@ -253,10 +253,10 @@ impl Fixture {
         let workspace = disc::Workspace::parse(&metadata.stdout).expect("metadata");
         let targets = config.targets(selection);
         let toolchain = disc::Toolchain {
-            host: self.rustc(None),
+            host: self.rustc(None).into(),
             targets: targets
                 .into_iter()
-                .map(|target| self.rustc(Some(target)))
+                .map(|target| self.rustc(Some(target)).into())
                 .collect(),
         };
         let build = start(&disc::build_command(

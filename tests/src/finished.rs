@@ -16,7 +16,8 @@ pub struct Finished {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-    /// Its own largest resident set, in bytes, as of the last look before its end.
+    /// The largest resident set of the process that runs the tests, in bytes, as of the last look before
+    /// its end.
     pub peak_rss: u64,
 }
 

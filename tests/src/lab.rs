@@ -23,6 +23,7 @@ use crate::built::workspace_root;
 use crate::expected::Expected;
 use crate::log::Log;
 use crate::proc::Process;
+use crate::proc::inside;
 use crate::proc::is_alive;
 use crate::proc::marked;
 use crate::proc::of_programs_below;
@@ -193,12 +194,23 @@ impl Lab {
         )
     }
 
+    /// Whether this attacker's family is complete.
+    pub fn is_up(&self, name: &str) -> bool {
+        self.traces.join(format!("{name}.up")).exists()
+    }
+
     /// Lets the tests go that wait for it.
     pub fn go(&self) {
         fs::File::create(self.traces.join("go")).expect("the traces are writable");
     }
 
-    /// What is alive of this laboratory: by its mark, and by the traces of those who dropped theirs.
+    /// Lets those go that hold their families until then.
+    pub fn release(&self) {
+        fs::File::create(self.traces.join("release")).expect("the traces are writable");
+    }
+
+    /// What is alive of this laboratory: by its mark, by the traces of those who dropped theirs, and by where
+    /// they are.
     pub fn survivors(&self) -> Vec<Process> {
         let mut survivors = marked(&format!("{MARK}={}", self.mark));
         let ours = of_programs_below(self.target.as_str());
@@ -210,6 +222,9 @@ impl Lab {
                     .cloned(),
             );
         }
+        let known: BTreeSet<i32> = survivors.iter().map(|process| process.pid).collect();
+        let hiding = inside(&self.traces).into_iter();
+        survivors.extend(hiding.filter(|process| !known.contains(&process.pid)));
         survivors
     }
 
@@ -248,9 +263,17 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for process in self.survivors() {
-            // It carries our mark, or left its id with us and runs our fixture's program.
-            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        // Some start each other again while they are ended.
+        for _ in 0..100 {
+            let survivors = self.survivors();
+            if survivors.is_empty() {
+                break;
+            }
+            for process in survivors {
+                // It carries our mark, left its id with us and runs our fixture's program, or is where only we send
+                // somebody to.
+                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+            }
         }
     }
 }

@@ -92,7 +92,7 @@ impl Report {
 }
 
 /// The `(binary, name)` of the test that a line is about.
-pub(crate) fn id_of(line: &Value) -> (String, String) {
+pub fn id_of(line: &Value) -> (String, String) {
     let text = |key: &str| {
         let value = line["test"][key].as_str();
         value

@@ -6,11 +6,15 @@ use std::process::Child;
 use fs_err as fs;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::exit::exits_within;
 use crate::finished::Finished;
+use crate::proc::looks_of;
 use crate::proc::peak_rss;
+use crate::proc::workers_of;
 use crate::report::Report;
 use crate::wait::DEADLINE;
 use crate::wait::until;
@@ -34,12 +38,30 @@ impl Running {
         }
     }
 
-    /// Its process id.
+    /// The id of the process that was started, which is the supervisor's.
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process id is a positive pid_t")
     }
 
-    /// Sends it a signal.
+    /// The id of the process that runs the tests, once there is one.
+    pub fn worker(&mut self) -> i32 {
+        self.wait_for("there is a worker", Self::worker_now)
+    }
+
+    /// The same, or `None` when there is none at this moment.
+    pub fn worker_now(&self) -> Option<i32> {
+        workers_of(self.pid()).first().copied()
+    }
+
+    /// Sends a signal to its whole process group, as a terminal does.
+    ///
+    /// # Panics
+    /// When it is already gone.
+    pub fn signal_group(&self, signal: Signal) {
+        killpg(Pid::from_raw(self.pid()), signal).expect("our own child leads its group");
+    }
+
+    /// Sends a signal to the process that was started, and to no other.
     ///
     /// # Panics
     /// When it is already gone.
@@ -90,6 +112,25 @@ impl Running {
         });
     }
 
+    /// Waits until its guard has looked so many times more.
+    pub fn wait_for_looks(&mut self, count: u64) {
+        let worker = self.worker();
+        let before = looks_of(worker);
+        self.wait_for("the guard has looked", |_| {
+            (looks_of(worker) >= before + count).then_some(())
+        });
+    }
+
+    /// Waits until it has ended, and returns as soon as it has: what it says is read later, by
+    /// [`Running::finish`].
+    ///
+    /// # Panics
+    /// When it has no end.
+    pub fn wait_for_exit(&self) {
+        let ended = exits_within(self.pid(), DEADLINE * 2);
+        assert!(ended, "`{}` has no end\n{}", self.shown, self.read("err"));
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -101,7 +142,9 @@ impl Running {
             &format!("the end of `{}`", self.shown),
             DEADLINE * 2,
             || {
-                peak = peak_rss(pid).unwrap_or(peak).max(peak);
+                // A command that runs no tests has no worker.
+                let worker = workers_of(pid).first().copied().unwrap_or(pid);
+                peak = peak_rss(worker).unwrap_or(peak).max(peak);
                 self.child
                     .try_wait()
                     .expect("our own child can be waited for")

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use camino::Utf8Path;
 use fs_err as fs;
@@ -23,6 +24,53 @@ enum Program {
     Cargo,
 }
 
+/// What becomes the command, or holds it.
+#[derive(Clone, Debug)]
+enum Around {
+    Nothing,
+    /// A shell with this script.
+    Shell(String),
+    /// A container of Docker.
+    Container {
+        image: String,
+        options: Vec<String>,
+    },
+}
+
+impl Around {
+    fn start(&self, lab: &Lab, program: &str) -> Command {
+        match self {
+            Self::Nothing => lab.command(program),
+            Self::Shell(script) => {
+                let mut shell = lab.command("sh");
+                shell.args(["-c", &format!("{script} && exec \"$0\" \"$@\""), program]);
+                shell
+            }
+            Self::Container { image, options } => {
+                let mut docker = lab.command("docker");
+                let names: Vec<_> = docker.get_envs().map(|(name, _)| name.to_owned()).collect();
+                docker.args(["run", "--rm", "--network=none", "--env=STT_CHECKPOINT_PATH"]);
+                docker.args(names.iter().flat_map(|name| [OsStr::new("--env"), name]));
+                docker.args(our_files()).args(options);
+                docker
+                    .arg(format!("--workdir={}", lab.root))
+                    .args([image, program]);
+                docker
+            }
+        }
+    }
+}
+
+/// Mounts everything into a container but what the kernel makes up.
+fn our_files() -> impl Iterator<Item = String> {
+    let entries = fs::read_dir("/").expect("the root is readable");
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| !["dev", "proc", "sys", "run"].contains(&name.as_str()))
+        .filter(|name| std::path::Path::new("/").join(name).is_dir())
+        .map(|name| format!("--volume=/{name}:/{name}"))
+}
+
 /// A call of `cargo stt` that is being put together.
 #[derive(Debug)]
 pub struct Stt<'lab> {
@@ -31,6 +79,7 @@ pub struct Stt<'lab> {
     env: Vec<(OsString, Option<OsString>)>,
     program: Program,
     cwd: Option<OsString>,
+    around: Around,
     own_checkpoint: bool,
 }
 
@@ -42,6 +91,7 @@ impl<'lab> Stt<'lab> {
             env: Vec::new(),
             program: Program::Ours,
             cwd: None,
+            around: Around::Nothing,
             own_checkpoint: true,
         };
         stt.args(args)
@@ -90,6 +140,24 @@ impl<'lab> Stt<'lab> {
         self
     }
 
+    /// Has a shell prepare what it inherits, by a script such as `ulimit -n 64`, and then become it.
+    #[must_use]
+    pub fn after(mut self, script: &str) -> Self {
+        self.around = Around::Shell(script.to_owned());
+        self
+    }
+
+    /// Runs in a container of this image, with these options for `docker run`. It sees our files.
+    #[must_use]
+    pub fn in_container(mut self, image: &str, options: &[&str]) -> Self {
+        let options = options.iter().map(|&option| option.to_owned());
+        self.around = Around::Container {
+            image: image.to_owned(),
+            options: options.collect(),
+        };
+        self
+    }
+
     /// Does not say where the checkpoint is to be.
     #[must_use]
     pub fn default_checkpoint(mut self) -> Self {
@@ -111,10 +179,11 @@ impl<'lab> Stt<'lab> {
         reason = "the tests start their own children"
     )]
     pub fn spawn(self) -> Running {
-        let mut command = match self.program {
-            Program::Ours => self.lab.command(cargo_stt()),
-            Program::Cargo => self.lab.command(cargo()),
+        let program = match self.program {
+            Program::Ours => cargo_stt().to_string(),
+            Program::Cargo => cargo(),
         };
+        let mut command = self.around.start(self.lab, &program);
         if matches!(self.program, Program::Cargo) {
             let dir = cargo_stt().parent().expect("it lies somewhere");
             let path = std::env::var("PATH").unwrap_or_default();

@@ -394,3 +394,21 @@ fn it_holds_no_command_to_run() {
         assert!(!header.contains(word), "`{word}` in {header}");
     }
 }
+
+#[test]
+fn a_run_that_cannot_be_recorded_sets_an_older_record_aside() {
+    let lab = Lab::shared("hostile");
+    drop(lab.stt(["--exact", "calm_00"]).run().code(0));
+    let older = fs_err::read(&lab.checkpoint).expect("it was recorded");
+    // A name that must not be in a file which is shown on terminals later.
+    let other = lab.stt(["--exact", "calm_01", "no\u{1}such"]).run().code(0);
+    let aside = format!("{}.old", lab.checkpoint);
+    drop(other.says("this run can't be resumed").says(&aside));
+    assert!(
+        !lab.checkpoint.exists(),
+        "a resumed run would go on with it"
+    );
+    assert_eq!(fs_err::read(aside).expect("it is kept"), older);
+    let resumed = lab.stt(["--resume", "--exact", "calm_01"]).run().code(0);
+    drop(resumed.says("there is no checkpoint"));
+}

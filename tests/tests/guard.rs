@@ -2,12 +2,15 @@
 //! without a second trial.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 
+use stt_tests::Finished;
 use stt_tests::Lab;
 use stt_tests::Log;
 use stt_tests::Report;
 use stt_tests::Results;
 use stt_tests::is_alive;
+use stt_tests::skipped;
 
 const SIZE: &str = "400MiB";
 const LINE: [&str; 2] = ["--memory-threshold", SIZE];
@@ -219,6 +222,107 @@ fn children_that_share_memory_are_counted_once_also_while_they_end() {
     let chosen = ["--exact", "shares_memory_with_twenty_children"];
     let stt = lab.json(chosen).args(["--memory-threshold", "1GB"]);
     let report = stt.env("HOSTILE_SECONDS", "1").run().code(0).report();
+    assert_eq!(report.count("passed"), 1);
+}
+
+/// A thousand forks of one small test, which takes 1.2 GB to whoever adds up their sizes, until the guard has
+/// had a good look at them.
+fn beside_a_thousand(args: &[&str]) -> Report {
+    let lab = Lab::shared("adversary");
+    let test = "hog_beside_a_thousand";
+    let stt = lab.json(["--exact", test]).args(args);
+    let stt = stt.env("ADVERSARY_MEMORY", "0");
+    let mut running = stt.env("ADVERSARY_THEN", "wait").spawn();
+    running.wait_for("a thousand are there", |_| lab.is_up(test).then_some(()));
+    running.wait_for_looks(20);
+    lab.release();
+    let report = running.finish().code(0).report();
+    lab.assert_clean();
+    report
+}
+
+#[test]
+fn a_thousand_forks_are_as_large_as_they_are_together() {
+    let report = beside_a_thousand(&["--memory-threshold", "600MB"]);
+    assert_eq!(report.count("passed"), 1);
+}
+
+#[test]
+fn a_thousand_forks_are_as_large_against_a_limit_of_their_test() {
+    let limit = ["--config", "limits.roomy.memory=600MB"];
+    let report = beside_a_thousand(&[&["--limits", "roomy"][..], &limit].concat());
+    assert_eq!(report.count("passed"), 1);
+}
+
+/// A gigabyte that is in no process's resident set.
+fn unmapped(test: &str, args: &[&str]) -> Finished {
+    let lab = Lab::shared("adversary");
+    let stt = lab.json(["--exact", test]).args(args).args(QUICK_END);
+    let stt = stt.env("ADVERSARY_MEMORY", "1000000000");
+    let finished = stt.env("ADVERSARY_THEN", "hang").run();
+    lab.assert_clean();
+    finished
+}
+
+#[test]
+fn memory_that_nobody_has_mapped_counts_against_a_size() {
+    for test in ["memory_in_memfd", "memory_in_tmpfs"] {
+        let report = unmapped(test, &LINE).code(42).report();
+        let largest = &report.one("run-finished")["stop"]["largest"][0];
+        assert_eq!(largest["test"]["name"], test);
+        let used = largest["memory"].as_u64().expect("a number");
+        assert!(used > 300_000_000, "{test} was seen with {used} bytes");
+    }
+}
+
+#[test]
+fn memory_that_nobody_has_mapped_counts_against_a_limit_of_its_test() {
+    let limit = [
+        "--limits",
+        "tight",
+        "--config",
+        "limits.tight.memory=400MiB",
+    ];
+    for test in ["memory_in_memfd", "memory_in_tmpfs"] {
+        let report = unmapped(test, &limit).code(100).report();
+        assert_eq!(report.finished(test)["failure"]["kind"], "limit");
+    }
+}
+
+#[test]
+fn what_tests_leave_in_a_temporary_directory_in_memory_counts() {
+    let lab = Lab::shared("hostile");
+    let dir = match tempfile::tempdir_in("/dev/shm") {
+        Ok(dir) => dir,
+        Err(error) => return skipped("a tmpfs", &error),
+    };
+    let chosen = ["--exact", "fills_its_temporary_directory"];
+    let stt = lab.json(chosen).args(LINE).args(QUICK_END);
+    drop(stt.env("TMPDIR", dir.path()).run().code(42));
+    lab.assert_clean();
+}
+
+/// A file that a stranger makes and fills while a test reads in it, as it may in a log or a database.
+#[test]
+fn a_strangers_file_in_memory_is_nobodys_fault() {
+    let lab = Lab::shared("hostile");
+    let dir = match tempfile::tempdir_in("/dev/shm") {
+        Ok(dir) => dir,
+        Err(error) => return skipped("a tmpfs", &error),
+    };
+    let (test, path) = ("watches_a_file_of_somebody_else", dir.path().join("file"));
+    let stt = lab.json(["--exact", test]).args(LINE);
+    let mut running = stt.env("HOSTILE_FILE", &path).spawn();
+    running.wait_for_start(test);
+    let mut file = fs_err::File::create(path).expect("/dev/shm is writable");
+    running.wait_for("it is open", |_| lab.traced(test));
+    let piece = vec![1_u8; 1 << 20];
+    for _ in 0..600 {
+        file.write_all(&piece).expect("/dev/shm has room");
+    }
+    running.wait_for_looks(20);
+    lab.release();
+    let report = running.finish().code(0).report();
     assert_eq!(report.count("passed"), 1);
 }
 

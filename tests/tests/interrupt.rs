@@ -160,10 +160,11 @@ fn a_suspended_run_and_its_tests_stand_still_and_go_on() {
     let mut running = lab.json(["--exact", "waits_for_go"]).args(limit).spawn();
     wait_for_traces(&lab, &mut running, &["waits_for_go"]);
     let test = lab.traced("waits_for_go").expect("it runs")[0];
-    let runner = running.pid();
+    let processes = [running.pid(), running.worker(), test];
     running.signal(Signal::SIGTSTP);
-    until("both stand still", DEADLINE, || {
-        (state(runner) == Some('T') && state(test) == Some('T')).then_some(())
+    until("all stand still", DEADLINE, || {
+        let still = |&process: &i32| state(process) == Some('T');
+        processes.iter().all(still).then_some(())
     });
     let stopped = std::time::SystemTime::now();
     until("longer than the test may run", DEADLINE, || {
@@ -182,10 +183,11 @@ fn a_suspended_run_can_be_ended() {
     let mut running = lab.json(["--exact", "hangs"]).args(QUICK_END).spawn();
     wait_for_traces(&lab, &mut running, &["hangs"]);
     let test = lab.traced("hangs").expect("it runs")[0];
+    let processes = [running.pid(), running.worker(), test];
     running.signal(Signal::SIGTSTP);
-    let runner = running.pid();
-    until("both stand still", DEADLINE, || {
-        (state(runner) == Some('T') && state(test) == Some('T')).then_some(())
+    until("all stand still", DEADLINE, || {
+        let still = |&process: &i32| state(process) == Some('T');
+        processes.iter().all(still).then_some(())
     });
     running.signal(Signal::SIGTERM);
     running.signal(Signal::SIGCONT);

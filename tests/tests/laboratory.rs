@@ -71,7 +71,15 @@ fn a_forgotten_file_is_seen() {
     reason = "the tests start their own children"
 )]
 fn models_name_the_tests_that_there_are() {
-    for fixture in ["basic", "counting", "env", "hostile", "slow"] {
+    for fixture in [
+        "adversary",
+        "basic",
+        "counting",
+        "env",
+        "hostile",
+        "leaky",
+        "slow",
+    ] {
         let lab = Lab::shared(fixture);
         // Cargo sets the library path that the test binary of a procedural macro needs.
         let mut list = lab.command(stt_tests::cargo());

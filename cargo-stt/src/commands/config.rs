@@ -35,30 +35,35 @@ pub(super) fn default(printer: &Printer) -> Exit {
     finish(printer.out(DEFAULT_FILE), printer)
 }
 
-/// One aligned line for each value. What isn't the default stands out.
+/// One aligned line for each value, and each override as the table that it is. What isn't the default
+/// stands out.
 fn table(resolved: &Resolved) -> String {
-    let values = resolved.values();
+    let values = || resolved.values().iter().chain(resolved.limits());
     let width_of = |column: fn(&ResolvedValue) -> &str| {
-        let widths = values.iter().map(|value| column(value).chars().count());
+        let widths = values().map(|value| column(value).chars().count());
         // One very long value must not push every origin out of sight.
         widths.filter(|&width| width <= 40).max().unwrap_or(0)
     };
-    let keys = width_of(|value| value.key);
+    let keys = width_of(|value| &value.key);
     let texts = width_of(|value| &value.written);
     let mut text = String::new();
-    for value in values {
+    let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
+    for value in values() {
         let is_default = value.origin.source == Source::File(Level::Default);
-        let style = if is_default {
-            Style::new()
-        } else {
-            Style::new().bold()
-        };
-        let dim = Style::new().dimmed();
-        let (key, written, origin) = (value.key, &value.written, &value.origin);
+        let style = if is_default { Style::new() } else { bold };
+        let (key, written, origin) = (&value.key, &value.written, &value.origin);
         let meaning = meaning(value, &resolved.config);
         writeln!(
             text,
             "{style}{key:keys$} = {written:texts$}{style:#}  {dim}# {origin}{meaning}{dim:#}"
+        )
+        .expect("a string takes everything");
+    }
+    for one in &resolved.config.overrides {
+        let origin = &one.origin;
+        writeln!(
+            text,
+            "\n{bold}[[overrides]]{bold:#}  {dim}# {origin}{dim:#}\n{bold}{one}{bold:#}"
         )
         .expect("a string takes everything");
     }
@@ -67,7 +72,7 @@ fn table(resolved: &Resolved) -> String {
 
 /// What `auto` stands for, which depends on other values.
 fn meaning(value: &ResolvedValue, config: &Config) -> &'static str {
-    if (value.key, value.written.as_str()) != ("guard.cpu-action", "\"auto\"") {
+    if (&*value.key, value.written.as_str()) != ("guard.cpu-action", "\"auto\"") {
         return "";
     }
     match config.guard.cpu_action {
@@ -102,7 +107,7 @@ mod tests {
         let resolve = |text: &str| config::resolve(&file(text), NonZeroUsize::MIN).unwrap();
         let given = resolve("[guard]\ncpu-threshold = '70%'\n[run]\nmax-fail = 'all'");
         let shown = anstream::adapter::strip_str(&table(&given)).to_string();
-        assert_eq!(shown.lines().count(), KEYS.len());
+        assert_eq!(shown.lines().count(), KEYS.len() + given.limits().len());
         assert_eq!(resolve(&shown).config, given.config);
         let line = |key| {
             shown

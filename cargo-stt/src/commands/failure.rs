@@ -1,5 +1,6 @@
 //! Why a command ended before its work was done, with what to do next.
 
+use stt_core::discovery::FiltersetError;
 use stt_core::run::RunError;
 
 use crate::error::Error;
@@ -35,6 +36,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::Interrupted(signal) => Self::Interrupted(signal),
             RunError::Signals(_)
+            | RunError::Descriptors { .. }
             | RunError::Setup { .. }
             | RunError::Start { .. }
             | RunError::Lost { .. }
@@ -47,7 +49,10 @@ impl From<RunError> for Failure {
             | RunError::Message(_)
             | RunError::Binary(_)
             | RunError::Read { .. }
+            | RunError::Limits(_)
+            | RunError::Filters(FiltersetError::Graph(_))
             | RunError::List(_) => Self::Error(explain(&error)),
+            RunError::Filters(FiltersetError::Filters(problems)) => Self::Error(problems.into()),
         }
     }
 }
@@ -68,10 +73,13 @@ fn explain(failure: &RunError) -> Error {
                 "a binary with `harness = false` in its manifest may do without the list protocol",
             )
         }
+        RunError::Descriptors { .. } => error.hint("raise the limit with `ulimit -n`"),
         RunError::Setup { .. } => {
             error.hint("the system may be out of processes, descriptors or memory")
         }
+        RunError::Limits(unknown) => error.hint(&unknown.instead),
         RunError::Interrupted(_)
+        | RunError::Filters(_)
         | RunError::Signals(_)
         | RunError::Lost { .. }
         | RunError::Metadata(_)
@@ -87,11 +95,14 @@ fn kind(failure: &RunError) -> Kind {
     match failure {
         RunError::Interrupted(_)
         | RunError::Signals(_)
+        | RunError::Descriptors { .. }
         | RunError::Setup { .. }
         | RunError::Start { .. }
         | RunError::Lost { .. }
         | RunError::CargoConfig(_)
         | RunError::Rustc(_)
+        | RunError::Limits(_)
+        | RunError::Filters(_)
         | RunError::RustcFailed { .. } => Kind::Setup,
         RunError::MetadataFailed { .. } | RunError::Metadata(_) => Kind::Metadata,
         RunError::BuildFailed { .. } | RunError::Message(_) | RunError::Binary(_) => Kind::Build,

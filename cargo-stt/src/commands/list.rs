@@ -10,6 +10,7 @@ use stt_core::run::Suite;
 use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
+use crate::commands::prepare::limit_rules;
 use crate::commands::prepare::site;
 use crate::env::Surroundings;
 use crate::error::Error;
@@ -36,10 +37,11 @@ fn find(
     printer: &Printer,
 ) -> Result<String, Failure> {
     let site = site(&request.cargo, &surroundings.cwd, &request.place);
-    let session = Session::begin(surroundings.vars.clone())?;
-    let workspace = session.workspace(&site, false)?;
+    let session = Session::begin(surroundings.vars.clone(), None)?;
+    let mut workspace = session.workspace(&site, false)?;
     let config = request.configuration.of_workspace(&workspace.root)?.config;
     let selection = chosen(request.selection.clone(), &config);
+    let rules = limit_rules(&session, &site, &mut workspace, &config, &selection.tests)?;
     let search = Search {
         site,
         workspace: &workspace,
@@ -49,25 +51,33 @@ fn find(
     };
     let found = search.discover(&session, &selection.build, printer)?;
     let listings = found.listed.iter().map(|listed| &listed.listing);
-    let suite = Suite::select(found.binaries, listings, &selection.tests);
-    Ok(shown(&suite.selected()))
+    let suite = Suite::select(found.binaries, listings, &selection.tests, &rules);
+    Ok(shown(&suite, request.verbose))
 }
 
-/// The tests below their binaries.
-fn shown(tests: &[Selected]) -> String {
+/// The tests below their binaries; with `verbose` beside each its set of limits, if it has one.
+fn shown(suite: &Suite, verbose: bool) -> String {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     let mut text = String::new();
+    let tests = suite.selected();
+    let mut numbers = 0..;
     for tests in tests.chunk_by(|one, next| one.test.binary == next.test.binary) {
         let binary = &tests[0].test.binary;
         writeln!(text, "{bold}{binary}{bold:#}:").expect("a string takes everything");
         for Selected { test, ignored } in tests {
             let name = test.name.escape_debug();
+            let limits = numbers
+                .next()
+                .filter(|_| verbose)
+                .and_then(|number| suite.limits(number))
+                .map(|limits| format!(" {dim}[{}]{dim:#}", limits.name))
+                .unwrap_or_default();
             let mark = if *ignored {
                 format!(" {dim}(ignored){dim:#}")
             } else {
                 String::new()
             };
-            writeln!(text, "    {name}{mark}").expect("a string takes everything");
+            writeln!(text, "    {name}{limits}{mark}").expect("a string takes everything");
         }
     }
     text

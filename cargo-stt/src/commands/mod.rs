@@ -1,11 +1,18 @@
 //! One file for each command, and the way from the arguments to one of them.
 
+mod aftermath;
 mod config;
 mod failure;
+mod junit;
 mod list;
 mod prepare;
+mod reap;
 mod recorded;
+mod repeat;
 mod run;
+mod service;
+mod status;
+mod supervised;
 
 use std::ffi::OsString;
 use std::io;
@@ -14,20 +21,43 @@ use clap::ColorChoice;
 use clap::Parser as _;
 use clap::error::ContextKind;
 use clap::error::ContextValue;
+use stt_core::run::Side;
+use stt_core::run::Worker;
+use stt_core::run::inherit_jobserver;
+use stt_core::run::supervise;
 
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::ConfigCommand;
+use crate::cli::ServiceCommand;
+use crate::env;
 use crate::env::Surroundings;
 use crate::error::Error;
 use crate::error::Kind;
+use crate::exit_code::CODES;
 use crate::exit_code::Exit;
 use crate::printer::Printer;
 use crate::settings;
 use crate::settings::Task;
 
-/// Does what the arguments say.
+/// Does what the arguments say. Where that may be to run tests a supervisor stays behind, and the
+/// program begins in its child.
 pub(crate) fn main() -> Exit {
+    if !supervised::may_run_tests(&env::command_line()) {
+        return work(None);
+    }
+    inherit_jobserver();
+    match supervise(&CODES, &mut aftermath::tell) {
+        Ok(Side::Worker(worker)) => work(Some(worker)),
+        Ok(Side::Supervisor(last)) => Exit::from_last(last),
+        Err(error) => {
+            aftermath::warn_of_no_supervisor(&error);
+            work(None)
+        }
+    }
+}
+
+fn work(worker: Option<Worker>) -> Exit {
     let surroundings = match Surroundings::capture() {
         Ok(surroundings) => surroundings,
         Err(error) => {
@@ -41,17 +71,25 @@ pub(crate) fn main() -> Exit {
     };
     let printer = Printer::new(colour_choice(&cli), &surroundings);
     let done = settings::resolve(cli, &surroundings)
-        .and_then(|task| perform(task, &surroundings, &printer));
+        .and_then(|task| perform(task, &surroundings, &printer, worker));
     done.unwrap_or_else(|error| {
         printer.err(&error.render(printer.err_colour()));
         error.exit()
     })
 }
 
-fn perform(task: Task, surroundings: &Surroundings, printer: &Printer) -> Result<Exit, Error> {
+fn perform(
+    task: Task,
+    surroundings: &Surroundings,
+    printer: &Printer,
+    worker: Option<Worker>,
+) -> Result<Exit, Error> {
     match task {
-        Task::Run(request) => run::run(&request, surroundings, printer),
+        Task::Run(request) => run::run(*request, surroundings, printer, worker),
         Task::List(request) => list::list(&request, surroundings, printer),
+        Task::Reap(request) => reap::reap(&request, printer),
+        Task::Status(request) => status::status(&request, printer),
+        Task::Service(request) => service::service(&request, surroundings, printer),
         Task::ShowConfig(configuration) => config::show(&configuration, printer),
         Task::CheckConfig(configuration) => config::check(&configuration, printer),
         Task::DefaultConfig => Ok(config::default(printer)),
@@ -73,6 +111,13 @@ fn colour_choice(cli: &Cli) -> ColorChoice {
         None => cli.run.colour.color,
         Some(Command::Run(args)) => args.colour.color,
         Some(Command::List(args)) => args.colour.color,
+        Some(Command::Reap(args)) => args.colour.color,
+        Some(Command::Status(args)) => args.colour.color,
+        Some(Command::Service(args)) => match &args.command {
+            ServiceCommand::Show(args) => args.colour.color,
+            ServiceCommand::Install(args) => args.file.colour.color,
+            ServiceCommand::Uninstall(colour) => colour.color,
+        },
         Some(Command::Config(args)) => match &args.command {
             ConfigCommand::Show(args) | ConfigCommand::Check(args) => args.colour.color,
             ConfigCommand::Default => ColorChoice::Auto,

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use camino::Utf8Path;
 use stt_core::command::Environment;
 use stt_core::config::Config;
+use stt_core::discovery::LimitRules;
 use stt_core::discovery::Workspace;
 use stt_core::guard::cores;
 use stt_core::id::RunId;
@@ -16,7 +17,11 @@ use stt_core::run::Site;
 use stt_core::run::Wanted;
 use stt_core::selection::BuildPlace;
 use stt_core::selection::BuildSelection;
+use stt_core::selection::TestSelection;
 
+use crate::commands::failure::Failure;
+use crate::error::Error;
+use crate::error::Kind;
 use crate::printer::Printer;
 
 /// Where and with what is built.
@@ -32,6 +37,27 @@ pub(super) struct Search<'a> {
     pub(super) run: &'a RunId,
     /// What tests inherit.
     pub(super) env: &'a Environment,
+}
+
+/// What each test of the selection may use.
+///
+/// # Errors
+/// A set that is named is not there, or an override does not fit the workspace.
+pub(super) fn limit_rules(
+    session: &Session,
+    site: &Site<'_>,
+    workspace: &mut Workspace,
+    config: &Config,
+    tests: &TestSelection,
+) -> Result<LimitRules, Failure> {
+    let only = tests.only_limits.iter().flat_map(|only| &only.sets);
+    for name in only {
+        if let Err(unknown) = config.limits.choose(name) {
+            let error = Error::from_source(Kind::Usage, &unknown).hint(unknown.instead);
+            return Err(error.into());
+        }
+    }
+    Ok(session.limit_rules(site, workspace, config)?)
 }
 
 impl Search<'_> {

@@ -6,11 +6,17 @@ use stt_core::checkpoint::DroppedWhy;
 use stt_core::checkpoint::LoadError;
 use stt_core::checkpoint::Loaded;
 use stt_core::checkpoint::ResumePlan;
+use stt_core::config::NO_LIMITS;
+use stt_core::config::Resolved;
+use stt_core::config::Source;
+use stt_core::outcome::Exit;
+use stt_core::outcome::signal_name;
 use stt_core::report::Warning;
 use stt_core::selection::Selection;
 
 use crate::error::Error;
 use crate::error::Kind;
+use crate::settings::RUN_LIMITS;
 
 /// What was found, and what a person should know of it.
 #[derive(Default)]
@@ -48,7 +54,7 @@ pub(super) fn find(path: &Utf8Path, root: &Utf8Path) -> Result<Recorded, Error> 
 }
 
 fn put_aside(path: &Utf8Path, failure: &LoadError) -> Result<Recorded, Error> {
-    let aside = checkpoint::set_aside(path).map_err(|error| {
+    let aside = checkpoint::set_aside(path, "bad").map_err(|error| {
         Error::from_source(Kind::Setup, failure)
             .caused_by(&error)
             .hint(format!(
@@ -70,9 +76,16 @@ impl Recorded {
             .repaired
             .as_ref()
             .map(|repair| warning(format!("the checkpoint was not whole: {repair}"), None));
+        let died = loaded.died.map(|exit| {
+            let how = match exit {
+                Exit::Signal(signal) => signal_name(signal).to_owned(),
+                Exit::Code(code) => format!("exit code {code}"),
+            };
+            warning(format!("the recorded run died by {how}"), None)
+        });
         Self {
             loaded: Some(Box::new(loaded)),
-            warnings: repaired.into_iter().collect(),
+            warnings: repaired.into_iter().chain(died).collect(),
         }
     }
 
@@ -99,6 +112,31 @@ impl Recorded {
             (None, typed) => Ok(typed),
         }
     }
+}
+
+/// Where limits select the tests, the set of all tests is part of the selection: the recorded one holds.
+///
+/// # Errors
+/// The command line names another.
+pub(super) fn take_limits(selection: &Selection, resolved: &mut Resolved) -> Result<(), Error> {
+    let Some(only) = &selection.tests.only_limits else {
+        return Ok(());
+    };
+    let limits = &mut resolved.config.run.limits;
+    if limits.as_deref() == only.default.as_deref() {
+        return Ok(());
+    }
+    *limits = only.default.as_deref().map(Into::into);
+    let origin = resolved.origin(RUN_LIMITS);
+    if origin.is_some_and(|origin| origin.source == Source::CommandLine) {
+        let recorded = only.default.as_deref().unwrap_or(NO_LIMITS);
+        let message = format!(
+            "the recorded run selected its tests by their limits, with `{recorded}` for all tests"
+        );
+        let hint = "leave `--limits` out; without --resume a new run begins";
+        return Err(Error::new(Kind::Usage, message).hint(hint));
+    }
+    Ok(())
 }
 
 /// What a person should know of a plan: results that were dropped, by binary.

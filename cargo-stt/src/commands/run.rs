@@ -6,31 +6,47 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use stt_core::checkpoint::ResumePlan;
 use stt_core::checkpoint::plan;
+use stt_core::clock::Clock;
 use stt_core::command::Environment;
 use stt_core::config::Config;
+use stt_core::config::Resolved;
 use stt_core::config::ShowOutput;
 use stt_core::config::StatusLevel;
 use stt_core::config::TmpDir;
+use stt_core::coordinator::CoordinatorError;
 use stt_core::discovery::Workspace;
 use stt_core::id::RunId;
 use stt_core::outcome::RunOutcome;
 use stt_core::report::Event;
 use stt_core::report::Summary;
 use stt_core::run::Job;
+use stt_core::run::Leg;
+use stt_core::run::Link;
 use stt_core::run::Manner;
+use stt_core::run::Membership;
+use stt_core::run::Note;
 use stt_core::run::OwnDir;
+use stt_core::run::Particulars;
+use stt_core::run::RestartTerms;
 use stt_core::run::RunError;
 use stt_core::run::Session;
 use stt_core::run::Sink;
 use stt_core::run::Suite;
+use stt_core::run::Waited;
+use stt_core::run::Worker;
+use stt_core::run::alone;
 use stt_core::run::config_hash;
 use stt_core::run::finished_before;
+use stt_core::run::reap;
 use stt_core::selection::Selection;
+use stt_core::units::Percent;
 
 use crate::cli::MessageFormat;
 use crate::cli::ShowProgress;
 use crate::commands::failure::Failure;
+use crate::commands::junit::JunitReport;
 use crate::commands::prepare::Search;
+use crate::commands::prepare::limit_rules;
 use crate::commands::prepare::site;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
@@ -56,11 +72,16 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs tests.
 pub(super) fn run(
-    request: &RunRequest,
+    mut request: RunRequest,
     surroundings: &Surroundings,
     printer: &Printer,
+    worker: Option<Worker>,
 ) -> Result<Exit, Error> {
-    let command = Command::begin(request, surroundings, printer);
+    let (link, leg) = worker.map(|worker| (worker.link, worker.leg)).unzip();
+    let leg = leg.unwrap_or_default();
+    // What a restarted run has to do is in its checkpoint, whatever was typed.
+    request.resume |= leg.restarts > 0;
+    let command = Command::begin(&request, surroundings, printer, link, leg);
     command.and_then(Command::run).or_else(Failure::conclude)
 }
 
@@ -71,6 +92,8 @@ struct Command<'a> {
     printer: &'a Printer,
     session: Session,
     workspace: Workspace,
+    /// Which life of the worker this is.
+    leg: Leg,
 }
 
 /// A run that is about to begin.
@@ -80,8 +103,10 @@ struct Begun {
     recorded: Recorded,
     selection: Selection,
     checkpoint: Utf8PathBuf,
+    memory_before: Option<Percent>,
     tmpdir: Option<OwnDir>,
     env: Environment,
+    membership: Option<Membership>,
 }
 
 impl<'a> Command<'a> {
@@ -89,8 +114,10 @@ impl<'a> Command<'a> {
         request: &'a RunRequest,
         surroundings: &'a Surroundings,
         printer: &'a Printer,
+        link: Option<Link>,
+        leg: Leg,
     ) -> Result<Self, Failure> {
-        let session = Session::begin(surroundings.vars.clone())?;
+        let session = Session::begin(surroundings.vars.clone(), link)?;
         let site = site(&request.cargo, &surroundings.cwd, &request.place);
         let workspace = session.workspace(&site, false)?;
         Ok(Self {
@@ -99,22 +126,30 @@ impl<'a> Command<'a> {
             printer,
             session,
             workspace,
+            leg,
         })
     }
 
-    fn run(self) -> Result<Exit, Failure> {
-        let config = self
-            .request
-            .configuration
-            .of_workspace(&self.workspace.root)?
-            .config;
-        let begun = self.identify(&config)?;
+    fn run(mut self) -> Result<Exit, Failure> {
+        let configuration = &self.request.configuration;
+        let mut resolved = configuration.of_workspace(&self.workspace.root)?;
+        let coordinated = resolved.config.coordinator.enabled && self.reap(&resolved.config);
+        let mut begun = self.identify(&mut resolved)?;
+        let config = resolved.config;
+        self.session.enclose(&begun.run);
+        if coordinated {
+            // Dropped, with everything of the run, when nothing of it is alive any more.
+            begun.membership = self.register(&begun, &config);
+        }
+        if self.wait(&begun, &config)? == Waited::GaveUp {
+            return Ok(Exit::Stopped);
+        }
+        let request = self.request;
+        let site = site(&request.cargo, &self.surroundings.cwd, &request.place);
+        let tests = &begun.selection.tests;
+        let rules = limit_rules(&self.session, &site, &mut self.workspace, &config, tests)?;
         let search = Search {
-            site: site(
-                &self.request.cargo,
-                &self.surroundings.cwd,
-                &self.request.place,
-            ),
+            site,
             workspace: &self.workspace,
             config: &config,
             run: &begun.run,
@@ -122,7 +157,7 @@ impl<'a> Command<'a> {
         };
         let found = search.discover(&self.session, &begun.selection.build, self.printer)?;
         let listings = found.listed.iter().map(|listed| &listed.listing);
-        let suite = Suite::select(found.binaries, listings, &begun.selection.tests);
+        let suite = Suite::select(found.binaries, listings, &begun.selection.tests, &rules);
         let records = found
             .listed
             .into_iter()
@@ -135,7 +170,8 @@ impl<'a> Command<'a> {
     }
 
     /// Which run this is: the recorded one, or a new one.
-    fn identify(&self, config: &Config) -> Result<Begun, Failure> {
+    fn identify(&self, resolved: &mut Resolved) -> Result<Begun, Failure> {
+        let config = &resolved.config;
         let configured = config.checkpoint.path.clone();
         let checkpoint = configured.unwrap_or_else(|| self.usual_checkpoint());
         let mut recorded = Recorded::default();
@@ -149,16 +185,40 @@ impl<'a> Command<'a> {
             .map(|typed| chosen(typed, config));
         let selection = recorded.selection(typed)?;
         let selection = selection.unwrap_or_else(|| chosen(Selection::default(), config));
+        recorded::take_limits(&selection, resolved)?;
+        let config = &resolved.config;
         let header = recorded.loaded.as_ref().map(|loaded| &loaded.header);
         let leg = header.map_or(1, |header| header.leg.saturating_add(1));
         let known = header.map(|header| header.run.clone());
         if header.is_some_and(|header| header.config_hash != config_hash(config)) {
-            let message =
-                "the limits of time have changed since the recorded results were obtained";
+            let message = "settings that can change a result, such as limits, have changed since the recorded results";
             recorded.warnings.push(warning(message.to_owned(), None));
         }
         let run = known.map_or_else(|| self.session.new_run(), Ok)?;
+        let memory_before = match header {
+            Some(header) => header.memory_before,
+            None => self
+                .session
+                .memory_in_use(config, &self.workspace.target_dir),
+        };
+        self.session.tell(&Note::Run {
+            run: run.clone(),
+            leg,
+            restart: RestartTerms {
+                auto: config.restart.auto,
+                max: config.restart.max,
+                within: config.restart.within,
+            },
+        });
+        if recorded.loaded.is_some() {
+            let path = checkpoint.clone();
+            self.session.tell(&Note::Checkpoint { path });
+        }
         let tmpdir = self.tmpdir(config, &run)?;
+        if let Some(tmpdir) = &tmpdir {
+            let path = tmpdir.path().to_owned();
+            self.session.tell(&Note::TmpDir { path });
+        }
         let env = self.test_environment(tmpdir.as_ref());
         Ok(Begun {
             run,
@@ -166,9 +226,101 @@ impl<'a> Command<'a> {
             recorded,
             selection,
             checkpoint,
+            memory_before,
             tmpdir,
             env,
+            membership: None,
         })
+    }
+
+    /// Before anything is built: a restarted run has to wait until the machine has recovered.
+    fn wait(&self, begun: &Begun, config: &Config) -> Result<Waited, Failure> {
+        if self.leg.restarts == 0 {
+            return Ok(Waited::Recovered);
+        }
+        let options = self.render_options(config, &begun.checkpoint);
+        let (render, sink) = self.show(options)?;
+        let waited = self.session.wait_for_recovery(
+            self.leg,
+            begun.recorded.loaded.as_deref(),
+            config,
+            &self.workspace.target_dir,
+            begun.membership.as_ref(),
+            &sink,
+        );
+        drop(sink);
+        finish(render, Some(LAST_WORDS), self.printer);
+        Ok(waited?)
+    }
+
+    /// Starts the thread that shows what it is told through the sink.
+    fn show(&self, options: RenderOptions) -> Result<(Arc<RenderThread>, Sink), Error> {
+        let screen = Box::new(self.printer.clone());
+        let render = RenderThread::start(renderer(options, screen)).map_err(|error| {
+            Error::new(Kind::Setup, "could not start the thread that shows the run")
+                .caused_by(&error)
+        })?;
+        let render = Arc::new(render);
+        let sink: Sink = {
+            let render = Arc::clone(&render);
+            Arc::new(move |event| render.send(event))
+        };
+        Ok((render, sink))
+    }
+
+    /// Ends what killed runs have left, before any of ours is there. Says whether runs can know of each
+    /// other here.
+    fn reap(&self, config: &Config) -> bool {
+        match reap(&self.surroundings.coordinator(), &Clock::start(), false) {
+            Ok(found) => {
+                let reaped = found.reaped.into_iter().map(Box::new).map(Event::Reaped);
+                let warnings = found.warnings.into_iter().map(Event::Warning);
+                self.tell(config, reaped.chain(warnings));
+                true
+            }
+            Err(error) => {
+                self.goes_on_alone(config, &error);
+                false
+            }
+        }
+    }
+
+    /// Makes the run known to others, and to whoever clears up after it.
+    fn register(&self, begun: &Begun, config: &Config) -> Option<Membership> {
+        let recorded = config.checkpoint.enabled;
+        let cgroup = self.session.group_path();
+        let particulars = Particulars {
+            run: &begun.run,
+            workspace: &self.workspace.root,
+            tmpdir: begun.tmpdir.as_ref().map(OwnDir::path),
+            checkpoint: recorded.then_some(begun.checkpoint.as_path()),
+            target: &self.workspace.target_dir,
+            cgroup: cgroup.as_deref(),
+        };
+        let place = self.surroundings.coordinator();
+        let registered = self.session.register(&place, &particulars);
+        if let Ok(membership) = &registered {
+            let lock = membership.lock_path();
+            self.session.tell(&Note::Registration { lock });
+        }
+        registered
+            .inspect_err(|error| self.goes_on_alone(config, error))
+            .ok()
+    }
+
+    fn goes_on_alone(&self, config: &Config, error: &CoordinatorError) {
+        self.tell(config, [Event::Warning(alone(error))]);
+    }
+
+    /// Shows what happened before there is a run to show.
+    fn tell(&self, config: &Config, events: impl IntoIterator<Item = Event>) {
+        let options = self.render_options(config, &self.usual_checkpoint());
+        let mut renderer = renderer(options, Box::new(self.printer.clone()));
+        for event in events {
+            renderer.event(&event);
+        }
+        // Where nothing can be shown, the run itself says so at its end.
+        drop(renderer.finish());
     }
 
     fn usual_checkpoint(&self) -> Utf8PathBuf {
@@ -178,16 +330,12 @@ impl<'a> Command<'a> {
     fn tmpdir(&self, config: &Config, run: &RunId) -> Result<Option<OwnDir>, RunError> {
         match config.run.tmpdir {
             TmpDir::Inherit => Ok(None),
-            TmpDir::Own => {
-                let parent = self.surroundings.absolute_path(env::TMPDIR);
-                let parent = parent.unwrap_or_else(|| "/tmp".into());
-                OwnDir::create(&parent, run)
-                    .map(Some)
-                    .map_err(|source| RunError::Setup {
-                        what: "the run's temporary directory".to_owned(),
-                        source,
-                    })
-            }
+            TmpDir::Own => OwnDir::create(&self.surroundings.temporary(), run)
+                .map(Some)
+                .map_err(|source| RunError::Setup {
+                    what: "the run's temporary directory".to_owned(),
+                    source,
+                }),
         }
     }
 
@@ -218,15 +366,11 @@ impl<'a> Command<'a> {
         };
         let options = self.render_options(config, &begun.checkpoint);
         let manner = self.manner(config, &options);
-        let screen = Box::new(self.printer.clone());
-        let render = RenderThread::start(renderer(options, screen)).map_err(|error| {
-            Error::new(Kind::Setup, "could not start the thread that shows the run")
-                .caused_by(&error)
-        })?;
-        let render = Arc::new(render);
-        let sink: Sink = {
-            let render = Arc::clone(&render);
-            Arc::new(move |event| render.send(event))
+        let (render, sink) = self.show(options)?;
+        let junit = JunitReport::begin(config, &begun.run, &suite, &plan);
+        let sink = match &junit {
+            Some(junit) => junit.listen(sink),
+            None => sink,
         };
         for warning in begun
             .recorded
@@ -236,7 +380,9 @@ impl<'a> Command<'a> {
         {
             sink(Event::Warning(warning));
         }
-        let resumed = begun.recorded.loaded.is_some();
+        let loaded = begun.recorded.loaded.as_ref();
+        let resumed = loaded.is_some();
+        let died = loaded.is_some_and(|loaded| loaded.finished.is_none());
         let job = Job {
             run: begun.run,
             leg: begun.leg,
@@ -247,8 +393,11 @@ impl<'a> Command<'a> {
             records,
             plan,
             checkpoint: begun.checkpoint,
+            record_starts: config.restart.auto || died,
+            memory_before: begun.memory_before,
             tmpdir: begun.tmpdir,
             manner,
+            membership: begun.membership,
         };
         let done = if job.suite.is_empty() || (resumed && job.plan.is_complete()) {
             if !job.suite.is_empty() {
@@ -260,7 +409,18 @@ impl<'a> Command<'a> {
             self.session.execute(job, config, &sink)
         };
         drop(sink);
-        Ok(conclude(&done?, render, self.printer))
+        let summary = done?;
+        // Before a terminal is waited for that may not read any more.
+        let reported = junit.map_or(Ok(()), |junit| junit.write(&summary));
+        let exit = conclude(&summary, render, self.printer);
+        Ok(match reported {
+            Ok(()) => exit,
+            Err(error) => {
+                let colour = self.printer.err_colour();
+                self.printer.err(&error.render(colour));
+                exit.and(error.exit())
+            }
+        })
     }
 
     /// The end of `--no-run`.
@@ -319,7 +479,11 @@ fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> 
         RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => None,
         RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
     };
-    let exit = Exit::from_outcome(summary.outcome);
+    Exit::from_outcome(summary.outcome).and(finish(render, deadline, printer))
+}
+
+/// Waits until everything is shown, and says whether that was possible.
+fn finish(render: Arc<RenderThread>, deadline: Option<Duration>, printer: &Printer) -> Exit {
     // The threads of the run are gone, and with them every other handle on the renderer.
     let drained = Arc::into_inner(render).map(|render| render.finish(deadline));
     match drained {
@@ -327,8 +491,8 @@ fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> 
             let error =
                 Error::new(Kind::Setup, "the run could not be shown to its end").caused_by(&error);
             printer.err(&error.render(printer.err_colour()));
-            exit.and(error.exit())
+            error.exit()
         }
-        Some(Drained::All | Drained::TimedOut) | None => exit,
+        Some(Drained::All | Drained::TimedOut) | None => Exit::Passed,
     }
 }

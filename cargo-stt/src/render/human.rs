@@ -17,13 +17,18 @@ use stt_core::report::GuardNotice;
 use stt_core::report::Progress;
 use stt_core::report::Summary;
 use stt_core::report::TestFinished;
+use stt_core::report::Waiting;
+use stt_core::report::WaitingNext;
 use stt_core::report::Warning;
 
 use crate::render::bar::Bar;
 use crate::render::options::RenderOptions;
 use crate::render::output::push_output;
 use crate::render::progress::Around;
+use crate::render::progress::Display;
+use crate::render::progress::ECHO;
 use crate::render::progress::display;
+use crate::render::reaped::push_reaped;
 use crate::render::screen::Renderer;
 use crate::render::screen::Screen;
 use crate::render::screen::TerminalSize;
@@ -38,6 +43,7 @@ use crate::render::text::plain_lines;
 use crate::render::theme::Painted;
 use crate::render::theme::Theme;
 use crate::render::theme::Tone;
+use crate::render::waiting;
 
 /// Taken where a terminal doesn't tell its size.
 const USUAL_SIZE: TerminalSize = TerminalSize {
@@ -55,6 +61,9 @@ pub(super) struct Human {
     /// The progress display, once there is progress to show.
     bar: Option<Bar>,
     progress: Option<Box<Progress>>,
+    /// The waiting that is shown where the progress will be.
+    waiting: Option<Box<Waiting>>,
+    pace: waiting::Pace,
     /// Whether the display is older than what it shows.
     stale: bool,
     threads: usize,
@@ -76,6 +85,8 @@ impl Human {
             page: String::new(),
             bar: None,
             progress: None,
+            waiting: None,
+            pace: waiting::Pace::default(),
             stale: false,
             threads: 0,
             counts: Counts::default(),
@@ -119,6 +130,13 @@ impl Human {
             let _ = write!(self.page, "{} ignored, ", self.counts.ignored);
         }
         let _ = writeln!(self.page, "{} at once, run {run})", self.threads);
+    }
+
+    fn mechanism(&mut self, mechanism: &str) {
+        if self.options.verbose {
+            push_word(&mut self.page, self.theme, Tone::Good, "Families");
+            let _ = writeln!(self.page, "{mechanism}");
+        }
     }
 
     /// A line of a test that has no result.
@@ -234,6 +252,7 @@ impl Human {
             GuardNotice::Hold { reason } => ("Holding", Tone::Warn, reason),
             GuardNotice::Release { reason } => ("Releasing", Tone::Good, reason),
             GuardNotice::Allowed { reason, .. } => ("Governing", Tone::Warn, reason),
+            GuardNotice::Shared { reason, .. } => ("Sharing", Tone::News, reason),
             GuardNotice::Shed { reason, .. } => ("Shedding", Tone::Warn, reason),
             GuardNotice::Stop { reason } => ("Stopping", Tone::Bad, reason),
         };
@@ -246,6 +265,13 @@ impl Human {
                 let tests = count(*tests, "test", "tests");
                 let _ = write!(self.page, "at most {tests} at once");
             }
+            GuardNotice::Shared { tests: 0, .. } => {
+                self.page.push_str("this run waits for its turn");
+            }
+            GuardNotice::Shared { tests, .. } => {
+                let tests = count(*tests, "test", "tests");
+                let _ = write!(self.page, "{tests} of this one at once");
+            }
             GuardNotice::Shed { test, memory, .. } => {
                 status::push_test(&mut self.page, self.theme, test);
                 if let Some(memory) = memory {
@@ -257,13 +283,20 @@ impl Human {
         let _ = writeln!(self.page, ": {reason}");
     }
 
-    fn warning(&mut self, warning: &Warning) {
-        let word = Painted(self.theme.word(Tone::Warn), "warning");
-        let message = plain_lines(&warning.message, 9);
-        let _ = writeln!(self.page, "{word}: {message}");
-        if let Some(hint) = &warning.hint {
-            let word = Painted(self.theme.word(Tone::News), "hint");
-            let _ = writeln!(self.page, "   {word}: {}", plain_lines(hint, 9));
+    fn waiting(&mut self, waiting: &Waiting) {
+        let looks = matches!(waiting.next, WaitingNext::Look { .. });
+        let drawn = looks && self.options.shows_bar();
+        self.waiting = drawn.then(|| Box::new(waiting.clone()));
+        self.stale = true;
+        if drawn || !self.pace.says(waiting) {
+            return;
+        }
+        self.page
+            .push_str(&waiting::line(waiting, self.theme).fit(usize::MAX));
+        self.page.push('\n');
+        if waiting.next == WaitingNext::GiveUp {
+            push_word(&mut self.page, self.theme, Tone::News, "go on");
+            let _ = writeln!(self.page, "with `{}`", self.options.resume_command);
         }
     }
 
@@ -320,6 +353,18 @@ impl Human {
         status::push_reason(&mut self.page, outcome);
     }
 
+    /// The text that puts the page above the line about what is waited for.
+    fn above_waiting(&mut self, waiting: &Waiting) -> String {
+        let size = self.screen.size().unwrap_or(USUAL_SIZE);
+        let width = usize::from(size.columns).saturating_sub(ECHO);
+        let display = Display {
+            before: waiting::line(waiting, self.theme).fit(width),
+            ..Display::default()
+        };
+        let bar = self.bar.get_or_insert_with(|| Bar::new(size));
+        bar.draw(&self.page, display, size, (0, 0))
+    }
+
     /// The text that puts the page above the progress display.
     fn above_display(&mut self, progress: &Progress) -> String {
         let size = self.screen.size().unwrap_or(USUAL_SIZE);
@@ -352,6 +397,7 @@ impl Renderer for Human {
                 self.threads = *threads;
                 self.run_started(*kept, *binaries, run.short());
             }
+            Event::Mechanism(mechanism) => self.mechanism(mechanism),
             Event::TestStarted { test } => self.test_started(test),
             Event::TestSlow {
                 test,
@@ -363,7 +409,9 @@ impl Renderer for Human {
                 self.test_unfinished(test, *why, *elapsed);
             }
             Event::Guard(notice) => self.guard(notice),
-            Event::Warning(warning) => self.warning(warning),
+            Event::Waiting(waiting) => self.waiting(waiting),
+            Event::Reaped(reaped) => push_reaped(&mut self.page, self.theme, reaped),
+            Event::Warning(warning) => push_warning(&mut self.page, self.theme, warning),
             Event::Progress(progress) => {
                 self.progress = Some(progress.clone());
                 self.stale = true;
@@ -373,7 +421,15 @@ impl Renderer for Human {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let text = if let Some(mut progress) = self.progress.take() {
+        let text = if let Some(waiting) = self.waiting.take() {
+            let text = if self.stale || !self.page.is_empty() {
+                self.above_waiting(&waiting)
+            } else {
+                String::new()
+            };
+            self.waiting = Some(waiting);
+            text
+        } else if let Some(mut progress) = self.progress.take() {
             let changed = self.stale || !self.page.is_empty();
             let text = if changed && self.options.shows_bar() {
                 progress.counts = self.counts;
@@ -397,6 +453,18 @@ impl Renderer for Human {
 
     fn finish(&mut self) -> io::Result<()> {
         self.progress = None;
+        self.waiting = None;
         self.flush()
+    }
+}
+
+/// Adds something that did not work although the run goes on.
+pub(super) fn push_warning(page: &mut String, theme: Theme, warning: &Warning) {
+    let word = Painted(theme.word(Tone::Warn), "warning");
+    let message = plain_lines(&warning.message, 9);
+    let _ = writeln!(page, "{word}: {message}");
+    if let Some(hint) = &warning.hint {
+        let word = Painted(theme.word(Tone::News), "hint");
+        let _ = writeln!(page, "   {word}: {}", plain_lines(hint, 9));
     }
 }

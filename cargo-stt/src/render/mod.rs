@@ -9,14 +9,17 @@ mod human;
 mod json;
 mod options;
 mod output;
+mod overview;
 mod printing;
 mod progress;
+mod reaped;
 mod screen;
 mod status;
 mod summary;
 mod text;
 mod theme;
 mod thread;
+mod waiting;
 
 #[cfg(test)]
 mod play;
@@ -28,6 +31,9 @@ mod terminal;
 mod whole_runs;
 
 pub(crate) use options::RenderOptions;
+pub(crate) use overview::show_status;
+pub(crate) use reaped::list_reaped;
+pub(crate) use reaped::list_warnings;
 pub(crate) use screen::renderer;
 pub(crate) use thread::Drained;
 pub(crate) use thread::RenderThread;

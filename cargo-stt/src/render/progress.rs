@@ -24,7 +24,7 @@ use crate::render::theme::Tone;
 const MOST_RUNNING: usize = 8;
 /// The terminal shows `^C` or `^Z` where the cursor is, behind the last line. Without room for it the
 /// cursor would go to the next line, and a line of the display would stay on the screen.
-const ECHO: usize = 2;
+pub(super) const ECHO: usize = 2;
 /// Below this width the columns are given up, so that something of the names is left.
 const NARROW: usize = 60;
 /// The widest bar, and the steps in which a narrower one shrinks: a bar that changes its width with

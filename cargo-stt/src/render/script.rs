@@ -11,6 +11,7 @@ use stt_core::config::StatusLevel;
 use stt_core::id::BinaryId;
 use stt_core::id::RunId;
 use stt_core::id::TestId;
+use stt_core::limits::Resources;
 use stt_core::outcome::Failure;
 use stt_core::outcome::RunOutcome;
 use stt_core::outcome::TestOutcome;
@@ -186,8 +187,11 @@ impl Script {
             test: test.clone(),
             outcome,
             duration: Duration::from_millis(millis),
-            cpu: Duration::from_millis(millis / 2),
-            peak_memory: Bytes::mib(5),
+            resources: Resources {
+                cpu: Duration::from_millis(millis / 2),
+                peak_memory: Bytes::mib(5),
+                ..Resources::default()
+            },
             output: None,
             leak: None,
             counts: self.counts,
@@ -286,6 +290,10 @@ pub(super) fn stopped() -> Script {
     script.event(Event::Guard(GuardNotice::Allowed {
         tests: 1,
         reason: "CPU 97 %, and tasks wait for it".to_owned(),
+    }));
+    script.event(Event::Guard(GuardNotice::Shared {
+        tests: 2,
+        reason: "3 runs share the machine".to_owned(),
     }));
     script.event(Event::Guard(GuardNotice::Shed {
         test: test("app", "m::big"),

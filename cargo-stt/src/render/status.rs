@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use stt_core::config::StatusLevel;
 use stt_core::id::TestId;
+use stt_core::limits::Resources;
 use stt_core::outcome::Failure;
 use stt_core::outcome::TestOutcome;
 use stt_core::outcome::Unfinished;
@@ -147,6 +148,10 @@ pub(super) fn word(outcome: &TestOutcome, leaky: bool) -> (String, Tone) {
             },
             Failure::Timeout { .. } => ("TIMEOUT", Tone::Bad),
             Failure::Breach { .. } => ("BREACH", Tone::Bad),
+            Failure::Limit(_) => ("LIMIT", Tone::Bad),
+            Failure::OutOfMemory { .. } => ("OOM", Tone::Bad),
+            Failure::Leak => ("LEAK-FAIL", Tone::Bad),
+            Failure::Suspect { .. } => ("SUSPECT", Tone::Bad),
             Failure::Start { .. } => ("NOT STARTED", Tone::Bad),
         },
     };
@@ -202,25 +207,43 @@ fn remark(result: &TestFinished, readings: Readings) -> String {
         parts.push(format!("exit code {code}"));
     }
     // A test that never ran has no readings, and a zero would be taken for one.
-    if readings != Readings::None && result.peak_memory > Bytes(0) {
-        parts.push(format!("peak memory {}", result.peak_memory));
+    if readings != Readings::None && result.resources.peak_memory > Bytes(0) {
+        parts.push(format!("peak memory {}", result.resources.peak_memory));
         if readings == Readings::All {
-            parts.push(format!("CPU {:.3}s", result.cpu.as_secs_f64()));
+            parts.push(format!("CPU {:.3}s", result.resources.cpu.as_secs_f64()));
+            parts.extend(traffic(&result.resources));
         }
     }
     parts.join(", ")
+}
+
+/// What else a test used, as far as it is worth a word: more than one thread, and whatever went to disks.
+fn traffic(resources: &Resources) -> Vec<String> {
+    let some = |bytes: Option<Bytes>| bytes.filter(|bytes| *bytes > Bytes(0));
+    let processes = resources.processes.filter(|&count| count > 2);
+    let processes = processes.map(|count| format!("{count} processes and threads"));
+    let read = some(resources.read).map(|bytes| format!("read {bytes}"));
+    let written = some(resources.written).map(|bytes| format!("wrote {bytes}"));
+    [processes, read, written].into_iter().flatten().collect()
 }
 
 /// Adds the reason of a failure that its status word doesn't tell.
 pub(super) fn push_reason(page: &mut String, outcome: &TestOutcome) {
     match outcome {
         TestOutcome::Failed(
-            failure @ (Failure::Breach { .. } | Failure::Start { .. } | Failure::Output { .. }),
+            failure @ (Failure::Breach { .. }
+            | Failure::Limit(_)
+            | Failure::OutOfMemory { .. }
+            | Failure::Suspect { .. }
+            | Failure::Start { .. }
+            | Failure::Output { .. }),
         ) => {
             let reason = plain_lines(&failure.to_string(), INDENT);
             let _ = writeln!(page, "{:INDENT$}{reason}", "");
         }
-        TestOutcome::Failed(Failure::Exit(_) | Failure::Signal(_) | Failure::Timeout { .. })
+        TestOutcome::Failed(
+            Failure::Exit(_) | Failure::Signal(_) | Failure::Timeout { .. } | Failure::Leak,
+        )
         | TestOutcome::Passed
         | TestOutcome::Ignored => {}
     }
@@ -228,17 +251,20 @@ pub(super) fn push_reason(page: &mut String, outcome: &TestOutcome) {
 
 fn push_leak(page: &mut String, leak: &Leak) {
     for process in &leak.processes {
-        let _ = write!(page, "{:INDENT$}left behind, and ended: ", "");
-        push_process(page, process);
+        push_process(page, "left behind, and ended: ", process);
     }
     if leak.output_open {
         let _ = writeln!(page, "{:INDENT$}left behind: its output, still open", "");
     }
 }
 
-/// Adds a process, and ends the line.
-pub(super) fn push_process(page: &mut String, process: &LeakedProcess) {
-    let _ = writeln!(page, "pid {} {}", process.pid, plain(&process.command));
+/// Adds a process that was ended, on a line of its own, and below it the ports that it did not give back.
+pub(super) fn push_process(page: &mut String, what: &str, process: &LeakedProcess) {
+    let named = process.to_string();
+    let _ = writeln!(page, "{:INDENT$}{what}pid {}", "", plain(&named));
+    for held in &process.still_held {
+        let _ = writeln!(page, "{:INDENT$}{}", "", plain(&held.to_string()));
+    }
 }
 
 /// The status word of a test that has no result.
@@ -254,6 +280,13 @@ pub(super) fn unfinished_word(why: Unfinished) -> &'static str {
 mod tests {
     use super::*;
 
+    use stt_core::limits::Exceeded;
+    use stt_core::limits::LimitHit;
+    use stt_core::limits::Resources;
+    use stt_core::port::Holder;
+    use stt_core::port::Port;
+    use stt_core::port::Protocol;
+    use stt_core::port::StillHeld;
     use stt_core::report::Counts;
 
     use crate::render::script::test;
@@ -263,8 +296,11 @@ mod tests {
             test: test("app::api", "login::works"),
             outcome,
             duration: Duration::from_millis(12),
-            cpu: Duration::from_micros(3500),
-            peak_memory: Bytes::mib(128),
+            resources: Resources {
+                cpu: Duration::from_micros(3500),
+                peak_memory: Bytes::mib(128),
+                ..Resources::default()
+            },
             output: None,
             leak: None,
             counts: Counts::default(),
@@ -343,6 +379,43 @@ mod tests {
         }
     }
 
+    fn port(protocol: Protocol, number: u16) -> Port {
+        Port {
+            protocol,
+            address: "127.0.0.1".parse().unwrap(),
+            number,
+        }
+    }
+
+    #[test]
+    fn a_limit_and_an_oom_kill_say_what_was_used() {
+        for (outcome, line) in [
+            (
+                TestOutcome::Failed(Failure::Limit(LimitHit {
+                    limits: "fast".to_owned(),
+                    exceeded: Exceeded::Memory {
+                        limit: Bytes::mib(128),
+                        used: Bytes::mib(131),
+                    },
+                })),
+                "       LIMIT [   0.012s] ( 12/200) app::api login::works\n             \
+                 used 131 MiB of memory, over its limit of 128 MiB (limits `fast`)\n",
+            ),
+            (
+                TestOutcome::Failed(Failure::OutOfMemory {
+                    peak: Bytes::mib(900),
+                }),
+                "         OOM [   0.012s] ( 12/200) app::api login::works\n             \
+                 killed by the kernel because memory was short, used 900 MiB\n",
+            ),
+        ] {
+            assert_eq!(
+                shown(&finished(outcome), Counter::Of(12, 200), Readings::None),
+                line
+            );
+        }
+    }
+
     #[test]
     fn what_was_left_behind_is_named_below_the_test() {
         let mut result = finished(TestOutcome::Passed);
@@ -352,14 +425,26 @@ mod tests {
                 LeakedProcess {
                     pid: 4321,
                     command: "sleep 1000".to_owned(),
+                    ports: vec![port(Protocol::Tcp, 8080), port(Protocol::Udp, 53)],
+                    still_held: vec![StillHeld {
+                        port: port(Protocol::Tcp, 8080),
+                        by: vec![Holder {
+                            pid: 9,
+                            command: "nc\n-l".to_owned(),
+                        }],
+                    }],
                 },
                 LeakedProcess {
                     pid: 4322,
                     command: "sh -c 'a\nb'".to_owned(),
+                    ports: Vec::new(),
+                    still_held: Vec::new(),
                 },
             ],
         });
-        let below = "             left behind, and ended: pid 4321 sleep 1000\n             \
+        let below = "             left behind, and ended: pid 4321 sleep 1000 \
+                     (listening on 127.0.0.1:8080, bound to 127.0.0.1:53/udp)\n             \
+                     port 8080 (127.0.0.1:8080) is still held by 9 nc\\n-l\n             \
                      left behind, and ended: pid 4322 sh -c 'a\\nb'\n             \
                      left behind: its output, still open\n";
         assert_eq!(
@@ -370,6 +455,11 @@ mod tests {
         assert_eq!(
             shown(&result, Counter::None, Readings::None),
             format!(" FAIL + LEAK [   0.012s] app::api login::works\n{below}")
+        );
+        result.outcome = TestOutcome::Failed(Failure::Leak);
+        assert_eq!(
+            shown(&result, Counter::None, Readings::None),
+            format!("   LEAK-FAIL [   0.012s] app::api login::works\n{below}")
         );
     }
 
@@ -384,7 +474,14 @@ mod tests {
             shown(&result, Counter::None, Readings::All),
             "        FAIL [   0.012s] app::api login::works (exit code 1, peak memory 128 MiB, CPU 0.004s)\n"
         );
-        result.peak_memory = Bytes(0);
+        result.resources.processes = Some(9);
+        result.resources.read = Some(Bytes(0));
+        result.resources.written = Some(Bytes::mib(3));
+        assert_eq!(
+            shown(&result, Counter::None, Readings::All),
+            "        FAIL [   0.012s] app::api login::works (exit code 1, peak memory 128 MiB, CPU 0.004s, 9 processes and threads, wrote 3 MiB)\n"
+        );
+        result.resources.peak_memory = Bytes(0);
         assert_eq!(
             shown(&result, Counter::None, Readings::All),
             "        FAIL [   0.012s] app::api login::works (exit code 1)\n"

@@ -103,10 +103,9 @@ pub(super) fn push_ending(page: &mut String, theme: Theme, summary: &Summary, re
     if !summary.swept.is_empty() {
         push_word(page, theme, Tone::Warn, "Swept");
         let count = count(summary.swept.len(), "process", "processes");
-        let _ = writeln!(page, "{count} that outlived the tests, and ended them:");
+        let _ = writeln!(page, "{count} that outlived the tests, now ended:");
         for process in &summary.swept {
-            let _ = write!(page, "{:INDENT$}", "");
-            push_process(page, process);
+            push_process(page, "", process);
         }
     }
     match summary.outcome {
@@ -381,10 +380,12 @@ mod tests {
         swept.swept = vec![LeakedProcess {
             pid: 7,
             command: "[kworker\n]".to_owned(),
+            ports: Vec::new(),
+            still_held: Vec::new(),
         }];
         assert_eq!(
             ending(&swept),
-            "       Swept 1 process that outlived the tests, and ended them:\n             pid 7 [kworker\\n]\n"
+            "       Swept 1 process that outlived the tests, now ended:\n             pid 7 [kworker\\n]\n"
         );
     }
 }

@@ -63,6 +63,8 @@ fn a_run_in_which_all_passes() {
                 processes: vec![LeakedProcess {
                     pid: 42,
                     command: "sleep 9".to_owned(),
+                    ports: Vec::new(),
+                    still_held: Vec::new(),
                 }],
             });
         },
@@ -292,6 +294,7 @@ fn a_run_that_the_guard_stops() {
      Holding no test starts for now: memory 71 % of the machine, hold at 70 %
    Releasing tests start again: memory 64 % of the machine
    Governing at most 1 test at once: CPU 97 %, and tasks wait for it
+     Sharing 2 tests of this one at once: 3 runs share the machine
     Shedding app m::big (3 GiB): memory 82 % of the machine, threshold 80 %
         SHED [   1.500s]       app m::big
 warning: the checkpoint could not be synced:
@@ -438,6 +441,23 @@ fn without_progress_there_is_neither_bar_nor_counter() {
     assert_eq!(
         piped_text(options, &script.events),
         "    Starting 1 test across 2 binaries (2 at once, run 07070707)\n        PASS [   0.012s] app a\n"
+    );
+}
+
+#[test]
+fn by_what_means_families_are_ended_is_told_on_request() {
+    let mut script = Script::new(1, 0, Counts::default());
+    let mechanism = "process groups and descendants; no control group: it is for others";
+    script.event(Event::Mechanism(mechanism.to_owned()));
+    assert!(!piped_text(piped(), &script.events).contains("Families"));
+    let verbose = RenderOptions {
+        verbose: true,
+        ..piped()
+    };
+    let text = piped_text(verbose, &script.events);
+    assert!(
+        text.ends_with(&format!("\n    Families {mechanism}\n")),
+        "{text}"
     );
 }
 

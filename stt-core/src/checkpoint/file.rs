@@ -370,15 +370,15 @@ fn create_synced(
     Ok(file)
 }
 
-/// Renames a file that is of no use to `NAME.bad` beside it, or to `NAME.bad.1` and so on where that
-/// is taken, and returns the new path.
+/// Renames a file that is of no use to `NAME.WHY` beside it, or to `NAME.WHY.1` and so on where that is
+/// taken, and returns the new path.
 ///
 /// # Errors
 /// It can't be renamed, or a thousand such files are there already. The error names no path.
-pub fn set_aside(path: &Utf8Path) -> io::Result<Utf8PathBuf> {
+pub fn set_aside(path: &Utf8Path, why: &str) -> io::Result<Utf8PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-    let names = std::iter::once(format!("{name}.bad"))
-        .chain((1..1000).map(|number| format!("{name}.bad.{number}")));
+    let names = std::iter::once(format!("{name}.{why}"))
+        .chain((1..1000).map(|number| format!("{name}.{why}.{number}")));
     for free in names.map(|name| path.with_file_name(name)) {
         match fs::symlink_metadata(&free) {
             Ok(_) => {}
@@ -586,7 +586,7 @@ mod tests {
             ("3", "c.json.bad.2"),
         ] {
             fs_err::write(&path, content).unwrap();
-            let moved = set_aside(&path).unwrap();
+            let moved = set_aside(&path, "bad").unwrap();
             assert_eq!(moved, dir.join(name));
         }
         for (content, name) in [
@@ -596,7 +596,7 @@ mod tests {
         ] {
             assert_eq!(fs::read_to_string(dir.join(name)).unwrap(), content);
         }
-        assert!(set_aside(&path).is_err());
+        assert!(set_aside(&path, "bad").is_err());
     }
 
     #[test]

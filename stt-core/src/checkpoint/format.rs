@@ -3,6 +3,9 @@
 //! The file is one JSON object. Its first line is the header and ends with `"results":[`; then each
 //! record has a line of its own; the last line closes both. Every version of the format begins with
 //! `{"format":N,`, so that an older stt can tell a newer file from a damaged one.
+//!
+//! Within a format a record may gain keys, each with a default: older files still load. An older stt takes a
+//! record with a key that it does not know for a spoilt line, and runs that test again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +18,13 @@ use crate::checkpoint::fingerprint::BinaryRecord;
 use crate::checkpoint::fingerprint::ContentHash;
 use crate::id::RunId;
 use crate::id::TestId;
+use crate::outcome::Exit;
 use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
 use crate::selection::Selection;
 use crate::units::Bytes;
+use crate::units::Percent;
 
 /// The version of the format that is written, and the newest that is read.
 pub const FORMAT: u64 = 1;
@@ -60,6 +65,9 @@ pub struct Header {
     pub config_hash: ContentHash,
     /// The binaries whose tests are selected.
     pub binaries: Vec<BinaryRecord>,
+    /// The share of memory in use before the first leg: a machine that is back there has recovered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_before: Option<Percent>,
 }
 
 /// One line after the header.
@@ -77,6 +85,11 @@ pub enum Record {
     Unfinished(UnfinishedRecord),
     /// The guard stops the run.
     Stopped(StopNote),
+    /// The leg did not end in an orderly way: its process died, and whoever watched it wrote this.
+    Died {
+        /// How.
+        exit: Exit,
+    },
     /// The leg ended in an orderly way.
     Finished {
         /// How the run stands.
@@ -95,11 +108,20 @@ pub struct ResultRecord {
     /// From its start to its exit.
     #[serde(with = "crate::units::seconds")]
     pub duration: Duration,
-    /// CPU time, user and system.
+    /// CPU time of its whole family, user and system.
     #[serde(with = "crate::units::seconds")]
     pub cpu: Duration,
-    /// The largest resident set.
+    /// The most memory that its family was known to use.
     pub peak_memory: Bytes,
+    /// The most processes and threads at once, where that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Bytes that its family has read from disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Bytes>,
+    /// Bytes that its family has written to disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Bytes>,
     /// What a failed test printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Arc<Output>>,
@@ -187,6 +209,10 @@ pub struct UnfinishedRecord {
     pub why: Option<Unfinished>,
     /// How often it has been a suspect, over all legs and this time included. At 0 it is none.
     pub breaches: u32,
+    /// What happened while it ran, a sentence without its full stop for each time that no record before
+    /// this one tells of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
 }
 
 /// Why the guard stopped the run.
@@ -197,6 +223,21 @@ pub struct StopNote {
     pub reason: String,
     /// The largest running tests, the largest first.
     pub largest: Vec<Large>,
+    /// What was over it, for who waits until it is not any more; `None` in files that don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<StopCause>,
+}
+
+/// What was over its threshold when the guard stopped a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopCause {
+    /// Memory.
+    Memory,
+    /// The CPU.
+    Cpu,
+    /// The number of processes and threads.
+    Tasks,
 }
 
 /// A test, and the memory that it used.
@@ -227,6 +268,7 @@ impl Record {
             Self::Started { .. }
             | Self::Unfinished(_)
             | Self::Stopped(_)
+            | Self::Died { .. }
             | Self::Finished { .. } => json(self)?,
         };
         (line.len() <= MAX_RECORD).then_some(line)
@@ -343,14 +385,21 @@ impl Header {
             ("names", &tests.names),
             ("skip", &tests.skip),
         ];
+        let only = tests.only_limits.as_ref();
+        let only_sets = only.map(|only| ("only-limits", &only.sets));
+        let only_default = only.and_then(|only| only.default.as_deref());
         let listed = lists
             .into_iter()
+            .chain(only_sets)
             .flat_map(|(key, values)| values.iter().map(move |value| (key, value.as_str())));
         let single = [
             ("tool", self.tool.as_str()),
             ("created", self.created.as_str()),
             ("workspace-root", self.workspace_root.as_str()),
         ];
+        let single = single
+            .into_iter()
+            .chain(only_default.map(|name| ("only-limits", name)));
         let binaries = self
             .binaries
             .iter()
@@ -381,9 +430,13 @@ impl Header {
 
 /// The beginning of a text that anybody may have written, as it may be shown on a terminal.
 fn shown(text: &str) -> String {
-    const LONGEST: usize = 200;
+    visible(text, 200)
+}
+
+/// So many characters of a text at most, with none that moves a cursor.
+pub(super) fn visible(text: &str, longest: usize) -> String {
     let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().take(LONGEST).map(visible).collect()
+    text.chars().take(longest).map(visible).collect()
 }
 
 /// Letters, digits, `_`, `.` and `-`, and no `-` in front.
@@ -457,6 +510,7 @@ pub(super) mod tests {
             selection: Selection::default(),
             config_hash: ContentHash::of(b"configuration"),
             binaries: vec![binary("app", "one"), binary("app::api", "two")],
+            memory_before: Some(Percent::whole(40)),
         }
     }
 
@@ -467,6 +521,9 @@ pub(super) mod tests {
             duration: Duration::from_millis(1_250),
             cpu: Duration::from_millis(40),
             peak_memory: Bytes::mib(3),
+            processes: Some(2),
+            read: None,
+            written: Some(Bytes(4096)),
             output: None,
             leaks: Vec::new(),
         }
@@ -494,8 +551,10 @@ pub(super) mod tests {
                 test: test("large"),
                 why: Some(Unfinished::Stopped),
                 breaches: 1,
+                evidence: vec!["leg 1: memory".to_owned()],
             }),
             Record::Stopped(StopNote {
+                cause: Some(StopCause::Memory),
                 reason: "memory 81 % ≥ 80 %".to_owned(),
                 largest: vec![Large {
                     test: test("large"),
@@ -519,6 +578,17 @@ pub(super) mod tests {
         assert_eq!(value["workspace-root"], "/work/space");
         assert_eq!(value["results"], Value::Array(Vec::new()));
         assert_eq!(Header::decode(&line), Ok(header));
+    }
+
+    #[test]
+    fn a_result_from_before_families_were_counted_still_loads() {
+        let line = br#"{"kind":"result","test":{"binary":"app","name":"a"},"outcome":"passed","duration":1.25,"cpu":0.04,"peak-memory":3145728}"#;
+        let expected = ResultRecord {
+            processes: None,
+            written: None,
+            ..result(test_id("app", "a"), TestOutcome::Passed)
+        };
+        assert_eq!(Record::decode(line), Some(Record::Result(expected)));
     }
 
     #[test]
@@ -605,6 +675,14 @@ pub(super) mod tests {
             spoil("packages", |header| &mut header.selection.build.packages);
             spoil("features", |header| &mut header.selection.build.features);
             spoil("skip", |header| &mut header.selection.tests.skip);
+            spoil("only-limits", |header| {
+                let only = &mut header.selection.tests.only_limits;
+                &mut only.get_or_insert_default().sets
+            });
+            let mut set = header();
+            let only = set.selection.tests.only_limits.get_or_insert_default();
+            only.default = Some(text.to_owned());
+            hostile.push(("only-limits", set));
             let tool = text.to_owned();
             hostile.push(("tool", Header { tool, ..header() }));
             let workspace_root = text.into();

@@ -25,12 +25,19 @@ use crate::checkpoint::format::MAX_RECORD;
 use crate::checkpoint::format::Record;
 use crate::checkpoint::format::ResultRecord;
 use crate::checkpoint::format::StopNote;
+use crate::checkpoint::format::visible;
 use crate::id::TestId;
+use crate::outcome::Exit;
 use crate::outcome::RunOutcome;
 
 /// The largest file that is read: four times the size from which on no output is written, which
 /// leaves room for hundreds of thousands of results.
 const MAX_FILE: u64 = 256 << 20;
+
+/// So much evidence is kept of a suspect, which is not run again after the second time.
+const MOST_EVIDENCE: usize = 4;
+/// The longest evidence of one time, in characters.
+const EVIDENCE: usize = 400;
 
 /// What a checkpoint says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub struct Loaded {
     pub stop: Option<StopNote>,
     /// How the last leg ended; `None` when the runner died.
     pub finished: Option<RunOutcome>,
+    /// How the process of the last leg died, if somebody lived to see it.
+    pub died: Option<Exit>,
     /// What of the file did not count.
     pub repaired: Option<Repair>,
 }
@@ -59,6 +68,8 @@ pub struct SuspectRecord {
     pub test: TestId,
     /// How often.
     pub breaches: u32,
+    /// What happened, a sentence without its full stop for each time that is known, in that order.
+    pub evidence: Vec<String>,
 }
 
 /// What of a file did not count.
@@ -235,7 +246,8 @@ fn open(path: &Utf8Path) -> Result<File, LoadError> {
     Ok(file)
 }
 
-fn read_header(reader: &mut impl BufRead, path: &Utf8Path) -> Result<Header, LoadError> {
+/// Reads the first line of what is at `path`.
+pub(super) fn read_header(reader: &mut impl BufRead, path: &Utf8Path) -> Result<Header, LoadError> {
     let damaged = |reason: String| LoadError::Damaged {
         path: path.to_owned(),
         line: 1,
@@ -349,6 +361,7 @@ struct Records {
     tests: HashMap<TestId, Seen>,
     stop: Option<StopNote>,
     finished: Option<RunOutcome>,
+    died: Option<Exit>,
 }
 
 /// What is known of one test.
@@ -360,6 +373,8 @@ struct Seen {
     running: bool,
     /// How often it has been a suspect.
     breaches: u32,
+    /// What happened then.
+    evidence: Vec<String>,
 }
 
 impl Records {
@@ -380,8 +395,15 @@ impl Records {
                 seen.running = false;
                 // A suspect that a person interrupted is still one.
                 seen.breaches = seen.breaches.max(unfinished.breaches);
+                let sentences = unfinished
+                    .evidence
+                    .iter()
+                    .map(|text| visible(text, EVIDENCE));
+                seen.evidence.extend(sentences.take(MOST_EVIDENCE));
+                seen.evidence.truncate(MOST_EVIDENCE);
             }
             Record::Stopped(note) => self.stop = Some(note),
+            Record::Died { exit } => self.died = Some(exit),
             Record::Finished { outcome } => self.finished = Some(outcome),
         }
     }
@@ -397,8 +419,11 @@ impl Records {
                 started.push(test.clone());
             }
             if seen.breaches > 0 {
-                let breaches = seen.breaches;
-                suspects.push(SuspectRecord { test, breaches });
+                suspects.push(SuspectRecord {
+                    test,
+                    breaches: seen.breaches,
+                    evidence: seen.evidence,
+                });
             }
         }
         started.sort_unstable();
@@ -410,6 +435,7 @@ impl Records {
             suspects,
             stop: self.stop,
             finished: self.finished,
+            died: self.died,
             repaired,
         }
     }
@@ -460,6 +486,7 @@ mod tests {
             Record::Started { .. }
             | Record::Unfinished(_)
             | Record::Stopped(_)
+            | Record::Died { .. }
             | Record::Finished { .. } => None,
         });
         results.collect()
@@ -477,7 +504,8 @@ mod tests {
             loaded.suspects,
             [SuspectRecord {
                 test: large,
-                breaches: 1
+                breaches: 1,
+                evidence: vec!["leg 1: memory".to_owned()],
             }]
         );
         assert_eq!(loaded.stop.unwrap().reason, "memory 81 % ≥ 80 %");
@@ -633,6 +661,7 @@ mod tests {
                 test: test(),
                 why,
                 breaches,
+                evidence: Vec::new(),
             })
         };
         let failed = TestOutcome::Failed(Failure::Signal(9));

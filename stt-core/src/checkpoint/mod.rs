@@ -2,8 +2,9 @@
 //!
 //! `format` says what the file holds and is pure, as is `resume`, which decides what a resumed run
 //! still has to do. `file` keeps the file while a run goes on, on top of `tail`, which appends;
-//! `load` reads it back; `fingerprint` tells whether a binary is still the same.
+//! `death` adds the last word when that run died; `load` reads it back; `fingerprint` tells whether a binary is still the same.
 
+mod death;
 mod file;
 mod fingerprint;
 mod format;
@@ -13,6 +14,7 @@ mod tail;
 #[cfg(test)]
 mod torture;
 
+pub use death::mark_death;
 pub use file::Appended;
 pub use file::CheckpointError;
 pub use file::Writer;
@@ -26,6 +28,7 @@ pub use format::Large;
 pub use format::Output;
 pub use format::Record;
 pub use format::ResultRecord;
+pub use format::StopCause;
 pub use format::StopNote;
 pub use format::Text;
 pub use format::UnfinishedRecord;
@@ -35,6 +38,7 @@ pub use load::Loaded;
 pub use load::Repair;
 pub use load::SuspectRecord;
 pub use load::load;
+pub use resume::Condemned;
 pub use resume::Dropped;
 pub use resume::DroppedWhy;
 pub use resume::ResumePlan;

@@ -11,7 +11,12 @@ use crate::checkpoint::format::UnfinishedRecord;
 use crate::checkpoint::load::Loaded;
 use crate::id::BinaryId;
 use crate::id::TestId;
+use crate::outcome::Exit;
 use crate::outcome::TestOutcome;
+use crate::outcome::signal_name;
+
+/// Who was a suspect so often is not run again. Each time has cost a leg: a third one would as well.
+const CONDEMNED: u32 = 2;
 
 /// A test of the selection, as the binaries list it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +27,8 @@ pub struct Selected {
     pub ignored: bool,
 }
 
-/// What a resumed run keeps, and what it does. Each selected test is in exactly one of `kept`,
-/// `run`, `suspects` and `ignored`; indices are those of the selected tests, in their order.
+/// What a resumed run keeps, and what it does. Each selected test is in exactly one of `kept`, `run`,
+/// `suspects`, `condemned` and `ignored`; indices are those of the selected tests, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResumePlan {
     /// The results that still hold, in the order of the selected tests.
@@ -32,6 +37,8 @@ pub struct ResumePlan {
     pub run: Vec<usize>,
     /// The tests to run last, each alone.
     pub suspects: Vec<Suspect>,
+    /// The tests that were suspects twice: they have failed, and don't run.
+    pub condemned: Vec<Condemned>,
     /// The tests to be counted as ignored that have no such result yet.
     pub ignored: Vec<usize>,
     /// The results that hold no longer, by binary, in the order of the binaries' ids.
@@ -45,8 +52,19 @@ pub struct ResumePlan {
 pub struct Suspect {
     /// Which of the selected tests.
     pub index: usize,
-    /// How often it has been a suspect, over all legs; at least 1.
+    /// How often it has been a suspect, over all legs; at least 1, and less than what condemns it.
     pub breaches: u32,
+    /// What happened, a sentence for each time that is known.
+    pub evidence: Vec<String>,
+}
+
+/// A test that is not run again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condemned {
+    /// Which of the selected tests.
+    pub index: usize,
+    /// What happened while it ran, and what to do about it, as one sentence.
+    pub evidence: String,
 }
 
 /// Results of one binary that hold no longer.
@@ -84,11 +102,12 @@ impl ResumePlan {
 
     /// Whether nothing is left to run: the recorded run is the whole run.
     pub fn is_complete(&self) -> bool {
-        self.run.is_empty() && self.suspects.is_empty()
+        self.run.is_empty() && self.suspects.is_empty() && self.condemned.is_empty()
     }
 
     /// What the next leg's checkpoint begins with: the kept results, and who is a suspect, so that it
-    /// stays one when this leg ends before its turn. `selected` is what the plan was made for.
+    /// stays one when this leg ends before its turn. `selected` is what the plan was made for. The
+    /// results of the ignored and the condemned are new, and not among it.
     pub fn carried<'a>(&'a self, selected: &'a [Selected]) -> impl Iterator<Item = Record> + 'a {
         let kept = self.kept.iter().cloned().map(Record::Result);
         let suspects = self.suspects.iter().filter_map(|suspect| {
@@ -96,6 +115,7 @@ impl ResumePlan {
                 test: selected.get(suspect.index)?.test.clone(),
                 why: None,
                 breaches: suspect.breaches,
+                evidence: suspect.evidence.clone(),
             }))
         });
         kept.chain(suspects)
@@ -107,7 +127,7 @@ impl ResumePlan {
 ///
 /// A result is kept when its binary has the same content; that a test was ignored counts only while
 /// it still is. A test is a suspect when the guard suspected it, or when the runner died over it, and
-/// only as long as its binary is the same.
+/// only as long as its binary is the same. Who was one twice is condemned.
 pub fn plan(loaded: &Loaded, selected: &[Selected], binaries: &[BinaryRecord]) -> ResumePlan {
     let recorded = fingerprints(&loaded.header.binaries);
     let current = fingerprints(binaries);
@@ -121,7 +141,7 @@ pub fn plan(loaded: &Loaded, selected: &[Selected], binaries: &[BinaryRecord]) -
         .iter()
         .map(|result| (&result.test, result))
         .collect();
-    let breaches = suspected(loaded);
+    let mut blames = suspected(loaded);
 
     let mut plan = ResumePlan {
         dropped: dropped(loaded, selected, state),
@@ -136,8 +156,8 @@ pub fn plan(loaded: &Loaded, selected: &[Selected], binaries: &[BinaryRecord]) -
             plan.kept.push((*result).clone());
         } else if *ignored {
             plan.ignored.push(index);
-        } else if let Some(breaches) = breaches.get(test).copied().filter(|_| same) {
-            plan.suspects.push(Suspect { index, breaches });
+        } else if let Some(blame) = blames.remove(test).filter(|_| same) {
+            plan.blamed(index, blame);
         } else {
             plan.run.push(index);
             plan.new += usize::from(!recorded.contains_key(&test.binary));
@@ -153,21 +173,70 @@ fn fingerprints(binaries: &[BinaryRecord]) -> HashMap<&BinaryId, &Fingerprint> {
         .collect()
 }
 
-/// The suspects, with how often they have been. When the leg has no orderly end, whatever is known to
-/// have been running then was suspected once more.
-fn suspected(loaded: &Loaded) -> HashMap<&TestId, u32> {
-    let mut breaches: HashMap<&TestId, u32> = loaded
-        .suspects
-        .iter()
-        .map(|suspect| (&suspect.test, suspect.breaches))
-        .collect();
-    if loaded.finished.is_none() {
-        for test in &loaded.started {
-            let count = breaches.entry(test).or_default();
-            *count = count.saturating_add(1);
+/// How often a test has been a suspect, and what is known of it.
+#[derive(Clone, Debug, Default)]
+struct Blame {
+    breaches: u32,
+    evidence: Vec<String>,
+}
+
+impl ResumePlan {
+    fn blamed(&mut self, index: usize, blame: Blame) {
+        let Blame { breaches, evidence } = blame;
+        if breaches < CONDEMNED {
+            self.suspects.push(Suspect {
+                index,
+                breaches,
+                evidence,
+            });
+        } else {
+            let evidence = verdict(breaches, &evidence);
+            self.condemned.push(Condemned { index, evidence });
         }
     }
-    breaches
+}
+
+/// What is held against a condemned test, and what to do about it. Older files have counts alone.
+fn verdict(breaches: u32, evidence: &[String]) -> String {
+    let known = match evidence {
+        [] => format!("{breaches} times it was running when the run could not go on"),
+        known => known.join("; "),
+    };
+    format!("{known}; a run without --resume tries it again")
+}
+
+/// The suspects, with how often they have been. When the leg has no orderly end, whatever is known to
+/// have been running then was suspected once more.
+fn suspected(loaded: &Loaded) -> HashMap<&TestId, Blame> {
+    let known = loaded.suspects.iter().map(|suspect| {
+        let blame = Blame {
+            breaches: suspect.breaches,
+            evidence: suspect.evidence.clone(),
+        };
+        (&suspect.test, blame)
+    });
+    let mut blames: HashMap<&TestId, Blame> = known.collect();
+    if loaded.finished.is_none() {
+        for test in &loaded.started {
+            let blame = blames.entry(test).or_default();
+            blame.breaches = blame.breaches.saturating_add(1);
+            blame.evidence.push(death(loaded));
+        }
+    }
+    blames
+}
+
+/// How the runner died, as a sentence about a test that ran then.
+fn death(loaded: &Loaded) -> String {
+    let leg = loaded.header.leg;
+    match loaded.died {
+        Some(Exit::Signal(signal)) => {
+            let name = signal_name(signal);
+            format!("leg {leg}: the runner was killed by {name} while it ran")
+        }
+        Some(Exit::Code(code)) => format!("leg {leg}: the runner exited with {code} while it ran"),
+        None => format!("leg {leg}: the runner died while it ran"),
+    }
 }
 
 /// Counts the results that can't be used any more. That of a test which is no longer to be ignored is
@@ -207,6 +276,7 @@ mod tests {
     use crate::checkpoint::format::tests::result;
     use crate::checkpoint::format::tests::test_id;
     use crate::checkpoint::load::read;
+    use crate::outcome::Exit;
     use crate::outcome::Failure;
     use crate::outcome::RunOutcome;
     use crate::outcome::Unfinished;
@@ -249,6 +319,7 @@ mod tests {
             test,
             why,
             breaches,
+            evidence: (1..=breaches).map(|time| format!("time {time}")).collect(),
         })
     }
 
@@ -286,7 +357,8 @@ mod tests {
                 run: vec![4, 5],
                 suspects: vec![Suspect {
                     index: 3,
-                    breaches: 1
+                    breaches: 1,
+                    evidence: vec!["time 1".to_owned()],
                 }],
                 ..ResumePlan::default()
             }
@@ -367,25 +439,47 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_keeps_killing_the_runner_is_counted_over_all_legs() {
+    fn a_test_that_kills_the_runner_twice_is_not_run_again() {
         let tests = [selected("a", false), selected("b", false)];
-        let mut carried = Vec::new();
-        for leg in 1..5 {
-            // Each leg dies while `a` runs, and never gets to `b`, which an earlier one suspected.
-            let mut records = carried;
-            if leg == 1 {
-                records.push(unfinished("b", Some(Unfinished::Shed), 1));
-            }
+        let legs = |second: Option<Exit>| {
+            let mut header = header();
+            header.leg = 1;
+            // Each leg dies while `a` runs, and never gets to `b`, which the first one suspected.
+            let records = [unfinished("b", Some(Unfinished::Shed), 1), started("a")];
+            let first = plan(&loaded(&header, &records), &tests, &header.binaries);
+            let counts = first.suspects.iter();
+            let counts: Vec<_> = counts.map(|it| (it.index, it.breaches)).collect();
+            assert_eq!(counts, [(0, 1), (1, 1)]);
+            assert_eq!(first.condemned, []);
+
+            header.leg = 2;
+            let mut records: Vec<Record> = first.carried(&tests).collect();
             records.push(started("a"));
-            let plan = plan(&loaded(&header(), &records), &tests, &header().binaries);
-            let counts: Vec<(usize, u32)> = plan
-                .suspects
-                .iter()
-                .map(|suspect| (suspect.index, suspect.breaches))
-                .collect();
-            assert_eq!(counts, [(0, leg), (1, 1)]);
-            carried = plan.carried(&tests).collect();
+            let mut loaded = loaded(&header, &records);
+            loaded.died = second;
+            plan(&loaded, &tests, &header.binaries)
+        };
+        let signal = "leg 1: the runner died while it ran; leg 2: the runner was killed by SIGKILL \
+                      while it ran; a run without --resume tries it again";
+        let silent = "leg 1: the runner died while it ran; leg 2: the runner died while it ran; \
+                      a run without --resume tries it again";
+        for (died, evidence) in [(Some(Exit::Signal(9)), signal), (None, silent)] {
+            let third = legs(died);
+            let evidence = evidence.to_owned();
+            assert_eq!(third.condemned, [Condemned { index: 0, evidence }]);
+            assert_eq!(third.suspects.len(), 1, "b waits for its turn");
+            assert!(!third.is_complete());
         }
+    }
+
+    #[test]
+    fn counts_without_evidence_condemn_as_well() {
+        let record = r#"{"kind":"unfinished","test":{"binary":"app","name":"a"},"breaches":2}"#;
+        let old = Record::decode(record.as_bytes()).expect("as older files have it");
+        let loaded = loaded(&header(), &[old]);
+        let plan = plan(&loaded, &[selected("a", false)], &header().binaries);
+        let evidence = &plan.condemned[0].evidence;
+        assert!(evidence.starts_with("2 times it was running"), "{evidence}");
     }
 
     /// Everything that a plan depends on, small enough for collisions to be likely.
@@ -418,9 +512,11 @@ mod tests {
             }),
             3 => any_test().prop_map(|test| Record::Started { test }),
             3 => (any_test(), why, 0_u32..4).prop_map(|(test, why, breaches)| {
-                Record::Unfinished(UnfinishedRecord { test, why, breaches })
+                let evidence = (1..=breaches).map(|time| format!("time {time}")).collect();
+                Record::Unfinished(UnfinishedRecord { test, why, breaches, evidence })
             }),
             1 => Just(finished(RunOutcome::Failed)),
+            1 => Just(Record::Died { exit: Exit::Signal(9) }),
         ]
     }
 
@@ -469,6 +565,7 @@ mod tests {
         Kept(TestOutcome),
         Ignored,
         Suspect(u32),
+        Condemned,
         Run,
     }
 
@@ -510,7 +607,8 @@ mod tests {
                     Record::Result(_)
                     | Record::Started { .. }
                     | Record::Unfinished(_)
-                    | Record::Stopped(_) => {}
+                    | Record::Stopped(_)
+                    | Record::Died { .. } => {}
                 }
             }
             let trusted = self.trusted(&test.binary);
@@ -523,7 +621,8 @@ mod tests {
                 }
                 Some(TestOutcome::Ignored) | None if selected.ignored => Fate::Ignored,
                 Some(outcome) if trusted && outcome != TestOutcome::Ignored => Fate::Kept(outcome),
-                None if trusted && breaches > 0 => Fate::Suspect(breaches),
+                None if trusted && breaches == 1 => Fate::Suspect(breaches),
+                None if trusted && breaches > 1 => Fate::Condemned,
                 Some(_) if selected.ignored => Fate::Ignored,
                 Some(_) | None => Fate::Run,
             }
@@ -541,6 +640,7 @@ mod tests {
             let mut kept = plan.kept.iter();
             let (mut run, mut ignored) = (plan.run.iter(), plan.ignored.iter());
             let mut suspects = plan.suspects.iter();
+            let mut condemned = plan.condemned.iter();
             for (index, selected) in case.selected.iter().enumerate() {
                 match case.fate(selected) {
                     Fate::Kept(outcome) => {
@@ -549,7 +649,11 @@ mod tests {
                     }
                     Fate::Ignored => prop_assert_eq!(ignored.next(), Some(&index)),
                     Fate::Suspect(breaches) => {
-                        prop_assert_eq!(suspects.next(), Some(&Suspect { index, breaches }));
+                        let suspect = suspects.next().map(|it| (it.index, it.breaches));
+                        prop_assert_eq!(suspect, Some((index, breaches)));
+                    }
+                    Fate::Condemned => {
+                        prop_assert_eq!(condemned.next().map(|it| it.index), Some(index));
                     }
                     Fate::Run => prop_assert_eq!(run.next(), Some(&index)),
                 }
@@ -557,9 +661,10 @@ mod tests {
             prop_assert_eq!(kept.next(), None);
             prop_assert_eq!(ignored.next(), None);
             prop_assert_eq!(suspects.next(), None);
+            prop_assert_eq!(condemned.next(), None);
             prop_assert_eq!(run.next(), None);
-            let to_run = plan.run.len() + plan.suspects.len();
-            prop_assert_eq!(plan.is_complete(), to_run == 0);
+            let to_do = plan.run.len() + plan.suspects.len() + plan.condemned.len();
+            prop_assert_eq!(plan.is_complete(), to_do == 0);
 
             let new = plan.run.iter().filter(|index| {
                 Case::content(&case.before, &case.selected[**index].test.binary).is_none()
@@ -595,7 +700,11 @@ mod tests {
             prop_assert_eq!(&second.ignored, &first.ignored);
             // What is of a binary that is not there can't be carried, and can't run either.
             prop_assert_eq!(&second.suspects, &first.suspects);
-            prop_assert_eq!(&second.run, &first.run);
+            // The condemned have results, which are not carried but new.
+            let mut run = first.run.clone();
+            run.extend(first.condemned.iter().map(|it| it.index));
+            run.sort_unstable();
+            prop_assert_eq!(&second.run, &run);
             prop_assert_eq!(second.dropped, []);
         }
     }

@@ -80,6 +80,14 @@ impl Tail {
         }
     }
 
+    /// The tail of a file whose next record goes to `end`, and in which anything may follow there.
+    pub(super) fn torn(end: u64, empty: bool) -> Self {
+        Self {
+            torn: true,
+            ..Self::new(end, empty)
+        }
+    }
+
     /// Where the closing begins.
     pub(super) fn end(&self) -> u64 {
         self.end

@@ -10,12 +10,19 @@ use toml_edit::Value;
 use super::given::Given;
 use super::keys;
 use super::keys::Key;
+use super::limits;
+use super::limits::LimitEntry;
+use super::limits::LimitKey;
+use super::limits::SetTable;
+use super::overrides;
+use super::overrides::OverrideDraft;
 use super::problem::Problem;
 use super::source::ConfigFile;
 use super::source::Origin;
 use super::source::Place;
 use super::source::Source;
 use super::source::Spot;
+use super::table::KEYS;
 
 /// A key with the value that some layer gives it.
 #[derive(Clone, Debug)]
@@ -25,13 +32,33 @@ pub(super) struct Entry {
     pub(super) origin: Origin,
 }
 
+/// What the tables of a file set, or those of a profile in it.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Keys that have a place in the table of keys.
+    pub(super) entries: Vec<Entry>,
+    /// Sets of limits.
+    pub(super) sets: Vec<SetTable>,
+    /// Overrides, in their order.
+    pub(super) overrides: Vec<OverrideDraft>,
+}
+
+impl Said {
+    /// Adds what another place says.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.sets.extend(other.sets);
+        self.overrides.extend(other.overrides);
+    }
+}
+
 /// What a file says.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// What its sections set.
-    pub(super) plain: Vec<Entry>,
+    pub(super) plain: Said,
     /// Its profiles by name, with what their sections set.
-    pub(super) profiles: Vec<(String, Vec<Entry>)>,
+    pub(super) profiles: Vec<(String, Said)>,
     /// Everything that is wrong with it.
     pub(super) problems: Vec<Problem>,
 }
@@ -63,28 +90,27 @@ pub(super) fn read(file: &ConfigFile) -> Contents {
 /// The name of the table that holds the profiles.
 const PROFILE: &str = "profile";
 
-struct Reader<'a> {
-    file: &'a ConfigFile,
-    problems: Vec<Problem>,
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a ConfigFile,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
     /// The sections of a table, which is the root or, with its name, a profile.
-    fn sections(
-        &mut self,
-        table: &dyn TableLike,
-        source: Source,
-        profile: Option<&str>,
-    ) -> Vec<Entry> {
-        let mut entries = Vec::new();
+    fn sections(&mut self, table: &dyn TableLike, source: Source, profile: Option<&str>) -> Said {
+        let mut said = Said::default();
         for (name, item) in table.iter() {
             if profile.is_none() && name == PROFILE {
                 continue;
             }
-            if !keys::is_section(name) {
+            if name == overrides::OVERRIDES {
+                said.overrides = overrides::read(self, table, item, source);
+            } else if name == limits::LIMITS {
+                said.sets = self.sets(table, item, source, profile);
+            } else if !keys::is_section(name) {
                 self.unknown_section(table, name, item, profile);
             } else if let Some(section) = item.as_table_like() {
-                self.keys(section, name, source, &mut entries);
+                self.keys(section, name, source, &mut said.entries);
             } else {
                 let message = format!("`{name}` is a section, not a key");
                 self.report(
@@ -97,7 +123,73 @@ impl Reader<'_> {
                 );
             }
         }
-        entries
+        said
+    }
+
+    /// The tables below `[limits]`.
+    fn sets(
+        &mut self,
+        table: &dyn TableLike,
+        item: &Item,
+        source: Source,
+        profile: Option<&str>,
+    ) -> Vec<SetTable> {
+        let example = header(profile, "limits.mine");
+        let expected = format!("a set is a table such as {example}");
+        let Some(sets) = item.as_table_like() else {
+            let message = format!("`{}` holds sets of limits by their names", limits::LIMITS);
+            self.report(
+                key_span(table, limits::LIMITS, item),
+                message,
+                Some(expected),
+            );
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (name, item) in sets.iter() {
+            let span = key_span(sets, name, item);
+            let shown = name.escape_debug();
+            let Some(set) = item.as_table_like() else {
+                let message = format!("`{shown}` is not a set of limits");
+                self.report(span, message, Some(expected.clone()));
+                continue;
+            };
+            if !limits::is_name(name) {
+                let message = format!("a set of limits can't be called `{shown}`");
+                self.report(span, message, Some(limits::NAME_RULE.to_owned()));
+                continue;
+            }
+            tables.push(SetTable {
+                name: name.to_owned(),
+                values: self.limits(set, name, source),
+            });
+        }
+        tables
+    }
+
+    /// The keys of one set.
+    fn limits(&mut self, set: &dyn TableLike, name: &str, source: Source) -> Vec<LimitEntry> {
+        let mut values = Vec::new();
+        for (leaf, item) in set.iter() {
+            let full = format!("{}.{name}.{leaf}", limits::LIMITS);
+            let Some(key) = LimitKey::find(leaf) else {
+                let message = format!("there is no key `{}`", full.escape_debug());
+                let expected = LimitKey::instead_of(leaf);
+                self.report_key(key_span(set, leaf, item), &full, message, expected);
+                continue;
+            };
+            let span = item.span().unwrap_or_else(|| key_span(set, leaf, item));
+            let given = given(item);
+            if key.accepts(&given) {
+                let place = self.place(span);
+                let origin = Origin { source, place };
+                values.push(LimitEntry { key, given, origin });
+            } else {
+                let message = format!("`{full}` can't be {}", given.shown());
+                self.report_key(span, &full, message, key.expectation());
+            }
+        }
+        values
     }
 
     fn keys(
@@ -131,7 +223,7 @@ impl Reader<'_> {
     }
 
     /// The tables below `[profile]`.
-    fn profiles(&mut self, root: &dyn TableLike) -> Vec<(String, Vec<Entry>)> {
+    fn profiles(&mut self, root: &dyn TableLike) -> Vec<(String, Said)> {
         let Some(item) = root.get(PROFILE) else {
             return Vec::new();
         };
@@ -154,8 +246,8 @@ impl Reader<'_> {
                 );
             }
             let source = Source::Profile(self.file.level);
-            let entries = self.sections(profile, source, Some(name));
-            profiles.push((name.to_owned(), entries));
+            let said = self.sections(profile, source, Some(name));
+            profiles.push((name.to_owned(), said));
         }
         profiles
     }
@@ -177,10 +269,12 @@ impl Reader<'_> {
     ) {
         let shown = name.escape_debug();
         let span = key_span(table, name, item);
-        let is_section = item.as_table_like().is_some();
-        let sections = keys::KEYS.iter().map(Key::section);
+        let is_section = item.as_table_like().is_some() || item.is_array_of_tables();
+        let sections = KEYS.iter().map(Key::section);
+        let sections = sections.chain([limits::LIMITS, overrides::OVERRIDES]);
         let top = profile.is_none().then_some(PROFILE);
-        if is_section && let Some(near) = keys::nearest_of(name, sections.chain(top)) {
+        let near = keys::nearest_of(name, sections.chain(top));
+        if let Some(near) = near.filter(|_| is_section) {
             let expected = format!("did you mean `{near}`?");
             self.report(
                 span,
@@ -206,11 +300,11 @@ impl Reader<'_> {
         }
     }
 
-    fn place(&self, span: Range<usize>) -> Place {
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
         Place::File(Spot::new(self.file.path.clone(), &self.file.text, span))
     }
 
-    fn report(&mut self, span: Range<usize>, message: String, expected: Option<String>) {
+    pub(super) fn report(&mut self, span: Range<usize>, message: String, expected: Option<String>) {
         let place = self.place(span);
         self.problems.push(Problem {
             source: Source::File(self.file.level),
@@ -246,12 +340,12 @@ fn suggestion(name: &str, section: &str) -> String {
     }
 }
 
-fn given(item: &Item) -> Given {
+pub(super) fn given(item: &Item) -> Given {
     match item.as_value() {
         Some(Value::String(text)) => Given::Text(text.value().clone()),
         Some(Value::Integer(number)) => Given::Integer(*number.value()),
         Some(Value::Boolean(value)) => Given::Boolean(*value.value()),
-        Some(Value::Float(_)) => Given::Other("a fraction"),
+        Some(Value::Float(number)) => Given::Fraction(number.value().to_string()),
         Some(Value::Datetime(_)) => Given::Other("a date"),
         Some(Value::Array(_)) => Given::Other("a list"),
         Some(Value::InlineTable(_)) | None => Given::Other("a table"),
@@ -259,7 +353,7 @@ fn given(item: &Item) -> Given {
 }
 
 /// Where a key stands. Every key that was parsed has a place; should one have none, its value has.
-fn key_span(table: &dyn TableLike, name: &str, item: &Item) -> Range<usize> {
+pub(super) fn key_span(table: &dyn TableLike, name: &str, item: &Item) -> Range<usize> {
     table
         .key(name)
         .and_then(toml_edit::Key::span)

@@ -18,6 +18,8 @@ pub(super) enum Given {
     Bare(String),
     /// A whole number.
     Integer(i64),
+    /// A number with a fraction, in decimal.
+    Fraction(String),
     /// `true` or `false`.
     Boolean(bool),
     /// Something that no key takes, such as "a list".
@@ -28,7 +30,7 @@ impl Given {
     pub(super) fn word(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Bare(text) => Some(text),
-            Self::Integer(_) | Self::Boolean(_) | Self::Other(_) => None,
+            Self::Integer(_) | Self::Fraction(_) | Self::Boolean(_) | Self::Other(_) => None,
         }
     }
 
@@ -36,7 +38,7 @@ impl Given {
         match self {
             Self::Integer(number) => Some(*number),
             Self::Bare(text) => text.parse().ok(),
-            Self::Text(_) | Self::Boolean(_) | Self::Other(_) => None,
+            Self::Text(_) | Self::Fraction(_) | Self::Boolean(_) | Self::Other(_) => None,
         }
     }
 
@@ -44,7 +46,16 @@ impl Given {
         match self {
             Self::Boolean(value) => Some(*value),
             Self::Bare(text) => text.parse().ok(),
-            Self::Text(_) | Self::Integer(_) | Self::Other(_) => None,
+            Self::Text(_) | Self::Integer(_) | Self::Fraction(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// A number that may have a fraction, read by its type.
+    pub(super) fn number<T: FromStr>(&self) -> Option<T> {
+        match self {
+            Self::Integer(number) => number.to_string().parse().ok(),
+            Self::Fraction(text) | Self::Bare(text) => text.parse().ok(),
+            Self::Text(_) | Self::Boolean(_) | Self::Other(_) => None,
         }
     }
 
@@ -91,6 +102,7 @@ impl Given {
                 (Err(_), Err(_)) => toml_edit::Value::from(text.as_str()).to_string(),
             },
             Self::Integer(number) => number.to_string(),
+            Self::Fraction(text) => text.clone(),
             Self::Boolean(value) => value.to_string(),
             Self::Other(kind) => (*kind).to_owned(),
         }
@@ -101,7 +113,7 @@ impl Given {
         const LONGEST: usize = 40;
         let text = match self {
             Self::Text(text) | Self::Bare(text) if text.is_empty() => return "empty".to_owned(),
-            Self::Text(text) | Self::Bare(text) => text.clone(),
+            Self::Text(text) | Self::Bare(text) | Self::Fraction(text) => text.clone(),
             Self::Integer(number) => number.to_string(),
             Self::Boolean(value) => value.to_string(),
             Self::Other(kind) => return (*kind).to_owned(),

@@ -1,18 +1,14 @@
-//! The table of keys. Unknown keys, the names of environment variables, `config show` and the check
+//! What a key is, and how one is found. Unknown keys, the names of environment variables, `config show` and the check
 //! of `default.toml` all derive from it, so that a key is added in one place.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use super::Config;
 use super::CpuAction;
-use super::OnBreach;
-use super::ShowOutput;
-use super::StatusLevel;
-use super::TmpDir;
 use super::given::Given;
-use crate::selection::RunIgnored;
-use crate::units::Bytes;
+use super::limits;
+use super::overrides;
+use super::table::KEYS;
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -76,7 +72,11 @@ impl Key {
     pub(super) fn expectation(&self, given: &Given) -> String {
         let without_quotes = match given {
             Given::Text(text) => self.accepts(&Given::Bare(text.clone())),
-            Given::Bare(_) | Given::Integer(_) | Given::Boolean(_) | Given::Other(_) => false,
+            Given::Bare(_)
+            | Given::Integer(_)
+            | Given::Fraction(_)
+            | Given::Boolean(_)
+            | Given::Other(_) => false,
         };
         if without_quotes {
             "write it without quotes".to_owned()
@@ -97,6 +97,7 @@ pub(super) fn of_section(section: &str) -> String {
 pub(super) fn all_sections() -> String {
     let mut names: Vec<_> = KEYS.iter().map(Key::section).collect();
     names.dedup();
+    names.extend([limits::LIMITS, overrides::OVERRIDES]);
     format!("the sections are {}", names.join(", "))
 }
 
@@ -138,307 +139,10 @@ pub(super) fn nearest_of<'a>(
     (distance(best) <= 1 + name.chars().count() / 3).then_some(best)
 }
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// The shortest interval between two readings: the guard never sleeps less.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
-/// Each slot is a thread of the runner: more would be the danger that the guard is there for.
-const MOST_THREADS: usize = 4096;
-
-const STATUS_LEVELS: [(&str, StatusLevel); 7] = [
-    ("none", StatusLevel::None),
-    ("fail", StatusLevel::Fail),
-    ("slow", StatusLevel::Slow),
-    ("leak", StatusLevel::Leak),
-    ("pass", StatusLevel::Pass),
-    ("skip", StatusLevel::Skip),
-    ("all", StatusLevel::All),
-];
-const STATUS_WORDS: &str = r#""none", "fail", "slow", "leak", "pass", "skip" or "all""#;
-
-const SHOW_OUTPUT: [(&str, ShowOutput); 4] = [
-    ("immediate", ShowOutput::Immediate),
-    ("final", ShowOutput::Final),
-    ("immediate-final", ShowOutput::ImmediateFinal),
-    ("never", ShowOutput::Never),
-];
-const SHOW_OUTPUT_WORDS: &str = r#""immediate", "final", "immediate-final" or "never""#;
-
-/// Every key, section by section in the order of `default.toml`.
-pub static KEYS: &[Key] = &[
-    Key {
-        name: "run.test-threads",
-        doc: "How many tests may run at once.",
-        accepts: r#""num-cpus", a number from 1 to 4096, or a negative number for that many fewer than the cores"#,
-        set: |draft, given| {
-            let threads = test_threads(given, draft.cores);
-            put(&mut draft.config.run.test_threads, threads)
-        },
-    },
-    Key {
-        name: "run.max-fail",
-        doc: "After how many failed tests no further test starts.",
-        accepts: r#"a number from 1, or "all" to run every test whatever fails"#,
-        set: |draft, given| put(&mut draft.config.run.max_fail, given.count_or("all")),
-    },
-    Key {
-        name: "run.run-ignored",
-        doc: "What happens to tests that are marked `#[ignore]`.",
-        accepts: r#""default", "only" or "all""#,
-        set: |draft, given| {
-            let words = [
-                ("default", RunIgnored::Default),
-                ("only", RunIgnored::Only),
-                ("all", RunIgnored::All),
-            ];
-            put(&mut draft.config.run.run_ignored, given.choice(&words))
-        },
-    },
-    Key {
-        name: "run.slow-timeout",
-        doc: "After this time a running test is called slow, and again after each multiple of it.",
-        accepts: r#"a time from "1ms" to "365d", such as "60s""#,
-        set: |draft, given| {
-            let time = given.time(&(MILLISECOND..=YEAR));
-            put(&mut draft.config.run.slow_timeout, time)
-        },
-    },
-    Key {
-        name: "run.terminate-after",
-        doc: "After so many slow timeouts a test is ended and failed.",
-        accepts: "a number; 0 for never",
-        set: |draft, given| {
-            let count = usize::try_from(given.integer()?)
-                .ok()
-                .filter(|&n| n <= 1_000_000);
-            put(
-                &mut draft.config.run.terminate_after,
-                count.map(NonZeroUsize::new),
-            )
-        },
-    },
-    Key {
-        name: "run.grace-period",
-        doc: "How long a test that is ended may take to clean up before it is killed.",
-        accepts: r#"a time from "0s" to "1h", such as "10s""#,
-        set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=HOUR));
-            put(&mut draft.config.run.grace_period, time)
-        },
-    },
-    Key {
-        name: "run.leak-timeout",
-        doc: "How long a test's output may stay open after its process has exited.",
-        accepts: r#"a time from "0s" to "1h", such as "200ms""#,
-        set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=HOUR));
-            put(&mut draft.config.run.leak_timeout, time)
-        },
-    },
-    Key {
-        name: "run.list-timeout",
-        doc: "How long a test binary may take to list its tests.",
-        accepts: r#"a time from "1ms" to "365d", such as "60s""#,
-        set: |draft, given| {
-            let time = given.time(&(MILLISECOND..=YEAR));
-            put(&mut draft.config.run.list_timeout, time)
-        },
-    },
-    Key {
-        name: "run.tmpdir",
-        doc: "Where tests find their temporary directory.",
-        accepts: r#""own" or "inherit""#,
-        set: |draft, given| {
-            let words = [("own", TmpDir::Own), ("inherit", TmpDir::Inherit)];
-            put(&mut draft.config.run.tmpdir, given.choice(&words))
-        },
-    },
-    Key {
-        name: "guard.enabled",
-        doc: "Whether memory and CPU are watched.",
-        accepts: "true or false",
-        set: |draft, given| put(&mut draft.config.guard.enabled, given.boolean()),
-    },
-    Key {
-        name: "guard.memory-threshold",
-        doc: "The line that memory must not cross.",
-        accepts: r#"a share such as "80%", at most 100%, or a size such as "6GB""#,
-        set: |draft, given| put(&mut draft.config.guard.memory_threshold, given.parsed()),
-    },
-    Key {
-        name: "guard.memory-critical",
-        doc: "From this share of the machine's memory on, every test is killed at once.",
-        accepts: r#"a share above 0% and at most 100%, such as "92%""#,
-        set: |draft, given| put(&mut draft.config.guard.memory_critical, given.parsed()),
-    },
-    Key {
-        name: "guard.cpu-threshold",
-        doc: "The line for the share of the cores that is busy.",
-        accepts: r#"a share above 0% and at most 100%, such as "80%""#,
-        set: |draft, given| put(&mut draft.config.guard.cpu_threshold, given.parsed()),
-    },
-    Key {
-        name: "guard.cpu-action",
-        doc: "What happens when the CPU is over its threshold.",
-        accepts: r#""auto", "govern", "stop", "cap" or "off""#,
-        set: |draft, given| {
-            let words = [
-                ("auto", None),
-                ("govern", Some(CpuAction::Govern)),
-                ("stop", Some(CpuAction::Stop)),
-                ("cap", Some(CpuAction::Cap)),
-                ("off", Some(CpuAction::Off)),
-            ];
-            put(&mut draft.cpu_action, given.choice(&words))
-        },
-    },
-    Key {
-        name: "guard.cpu-sustain",
-        doc: "How long the CPU must be over its threshold before a test or the run is ended for it.",
-        accepts: r#"a time from "1s" to "1h", such as "30s""#,
-        set: |draft, given| {
-            let time = given.time(&(SECOND..=HOUR));
-            put(&mut draft.config.guard.cpu_sustain, time)
-        },
-    },
-    Key {
-        name: "guard.check-interval",
-        doc: "The longest time between two readings.",
-        accepts: r#"a time from "5ms" to "60s", such as "1s""#,
-        set: |draft, given| {
-            let time = given.time(&(SHORTEST_INTERVAL..=MINUTE));
-            put(&mut draft.config.guard.check_interval, time)
-        },
-    },
-    Key {
-        name: "guard.on-breach",
-        doc: "What happens when memory crosses its threshold.",
-        accepts: r#""stop" or "shed""#,
-        set: |draft, given| {
-            let words = [("stop", OnBreach::Stop), ("shed", OnBreach::Shed)];
-            put(&mut draft.config.guard.on_breach, given.choice(&words))
-        },
-    },
-    Key {
-        name: "guard.grace-period",
-        doc: "How long tests may take to clean up before they are killed when the guard stops the run.",
-        accepts: r#"a time from "0s" to "60s", such as "2s""#,
-        set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=MINUTE));
-            put(&mut draft.config.guard.grace_period, time)
-        },
-    },
-    Key {
-        name: "checkpoint.enabled",
-        doc: "Whether results are recorded, so that a run can be resumed.",
-        accepts: "true or false",
-        set: |draft, given| put(&mut draft.config.checkpoint.enabled, given.boolean()),
-    },
-    Key {
-        name: "checkpoint.path",
-        doc: "Where results are recorded, relative to the workspace root.",
-        accepts: r#"a path; "" for `stt-checkpoint.json` in the target directory"#,
-        set: |draft, given| {
-            let path: Option<String> = given.parsed();
-            let path = path.map(|path| (!path.is_empty()).then(|| path.into()));
-            put(&mut draft.config.checkpoint.path, path)
-        },
-    },
-    Key {
-        name: "output.status-level",
-        doc: "Which results are shown while the run goes on.",
-        accepts: STATUS_WORDS,
-        set: |draft, given| {
-            put(
-                &mut draft.config.output.status_level,
-                given.choice(&STATUS_LEVELS),
-            )
-        },
-    },
-    Key {
-        name: "output.final-status-level",
-        doc: "Which results are shown again at the end of the run.",
-        accepts: STATUS_WORDS,
-        set: |draft, given| {
-            let level = given.choice(&STATUS_LEVELS);
-            put(&mut draft.config.output.final_status_level, level)
-        },
-    },
-    Key {
-        name: "output.success-output",
-        doc: "When the output of passed tests is shown.",
-        accepts: SHOW_OUTPUT_WORDS,
-        set: |draft, given| {
-            put(
-                &mut draft.config.output.success_output,
-                given.choice(&SHOW_OUTPUT),
-            )
-        },
-    },
-    Key {
-        name: "output.failure-output",
-        doc: "When the output of failed tests is shown.",
-        accepts: SHOW_OUTPUT_WORDS,
-        set: |draft, given| {
-            put(
-                &mut draft.config.output.failure_output,
-                given.choice(&SHOW_OUTPUT),
-            )
-        },
-    },
-    Key {
-        name: "output.keep",
-        doc: "How much of each of a test's two streams is kept in memory.",
-        accepts: r#"a size from "4KiB" to "1GiB", such as "512KiB""#,
-        set: |draft, given| {
-            let size = given.size(&(Bytes(4 << 10)..=Bytes::mib(1024)));
-            put(&mut draft.config.output.keep, size)
-        },
-    },
-    Key {
-        name: "output.spill",
-        doc: "How much of a stream that does not fit into memory is written to a file.",
-        accepts: r#"a size from "0B" to "1TiB", such as "64MiB""#,
-        set: |draft, given| {
-            let size = given.size(&(Bytes(0)..=Bytes(1 << 40)));
-            put(&mut draft.config.output.spill, size)
-        },
-    },
-];
-
-/// Fills a slot of the draft, when there is something to fill it with.
-fn put<T>(slot: &mut T, value: Option<T>) -> Option<()> {
-    *slot = value?;
-    Some(())
-}
-
-#[expect(
-    clippy::option_option,
-    reason = "no such value, as many as cores, a number"
-)]
-fn test_threads(given: &Given, cores: NonZeroUsize) -> Option<Option<NonZeroUsize>> {
-    if given.word() == Some("num-cpus") {
-        return Some(None);
-    }
-    let number = given.integer()?;
-    let size = usize::try_from(number.unsigned_abs())
-        .ok()
-        .filter(|size| (1..=MOST_THREADS).contains(size))?;
-    let threads = if number < 0 {
-        cores.get().saturating_sub(size).max(1)
-    } else {
-        size
-    };
-    Some(NonZeroUsize::new(threads))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::resolve::DEFAULT_FILE;
+    use super::super::table::test_threads;
     use super::*;
 
     #[test]
@@ -453,6 +157,9 @@ mod tests {
             }
             if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 name.clone_into(&mut section);
+            } else if section.starts_with(limits::LIMITS) {
+                // Sets have a table of keys of their own.
+                continue;
             } else if let Some((leaf, _)) = line.split_once(" = ") {
                 let doc = above.first().copied().unwrap_or_default();
                 documented.push((format!("{section}.{leaf}"), doc));

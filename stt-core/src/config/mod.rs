@@ -3,17 +3,29 @@
 //! [`read_files`] finds the files, [`resolve`] lays them, the environment and the command line over
 //! the embedded [`DEFAULT_FILE`], and says of each value where it comes from.
 
+mod bare;
 mod defaults;
 mod document;
+mod filter;
 mod given;
 mod keys;
+mod limits;
+mod overrides;
 mod problem;
 mod read;
 mod resolve;
 mod source;
+mod table;
 
-pub use keys::KEYS;
+pub use bare::check_value;
+pub use filter::Filter;
 pub use keys::Key;
+pub use limits::LIMIT_KEYS;
+pub use limits::LimitKey;
+pub use limits::LimitSets;
+pub use limits::NO_LIMITS;
+pub use limits::UnknownLimits;
+pub use overrides::Override;
 pub use problem::Problem;
 pub use problem::Problems;
 pub use problem::ReadError;
@@ -25,7 +37,6 @@ pub use read::read_files;
 pub use resolve::DEFAULT_FILE;
 pub use resolve::Resolved;
 pub use resolve::ResolvedValue;
-pub use resolve::check_value;
 pub use resolve::resolve;
 pub use source::ConfigFile;
 pub use source::Flag;
@@ -35,8 +46,10 @@ pub use source::Origin;
 pub use source::Place;
 pub use source::Source;
 pub use source::Spot;
+pub use table::KEYS;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -53,10 +66,20 @@ pub struct Config {
     pub run: RunConfig,
     /// `[guard]`: what the guard watches, and what it does.
     pub guard: GuardConfig,
+    /// `[restart]`: when a stopped run goes on by itself.
+    pub restart: RestartConfig,
     /// `[checkpoint]`: what is kept of a run.
     pub checkpoint: CheckpointConfig,
+    /// `[coordinator]`: what the runs of a machine know of each other.
+    pub coordinator: CoordinatorConfig,
     /// `[output]`: what is captured and shown.
     pub output: OutputConfig,
+    /// `[report]`: what is written for other programs.
+    pub report: ReportConfig,
+    /// `[limits.NAME]`: what tests may use, by name.
+    pub limits: LimitSets,
+    /// `[[overrides]]`: other settings for some of the tests. The first one that holds for a test wins.
+    pub overrides: Vec<Override>,
 }
 
 /// `[run]`.
@@ -76,10 +99,24 @@ pub struct RunConfig {
     pub grace_period: Duration,
     /// How long a test's output may stay open after its process has exited.
     pub leak_timeout: Duration,
+    /// What happens to a test that leaves something behind.
+    pub leaks: Leaks,
     /// How long a test binary may take to list its tests.
     pub list_timeout: Duration,
     /// Whether each run has a temporary directory of its own.
     pub tmpdir: TmpDir,
+    /// The set of limits for every test that no override gives another; `None` for no limits.
+    pub limits: Option<Arc<str>>,
+}
+
+/// What happens to a test that passes and leaves processes behind, or its output open. Either way what
+/// it leaves is named, and ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaks {
+    /// It has passed, and is shown as leaky.
+    Warn,
+    /// It fails.
+    Fail,
 }
 
 /// Where tests find their temporary directory.
@@ -101,6 +138,8 @@ pub struct GuardConfig {
     pub memory_threshold: Threshold,
     /// From this share of the machine's memory on, everything is killed at once.
     pub memory_critical: Percent,
+    /// The line for the number of processes and threads.
+    pub process_threshold: Percent,
     /// The line for the machine's CPU.
     pub cpu_threshold: Percent,
     /// What happens over it.
@@ -137,6 +176,21 @@ pub enum OnBreach {
     Shed,
 }
 
+/// `[restart]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartConfig {
+    /// Whether a run that was stopped goes on by itself.
+    pub auto: bool,
+    /// How often.
+    pub max: u32,
+    /// How long after the beginning of its first leg.
+    pub within: Duration,
+    /// Below this share of the machine's memory it counts as recovered.
+    pub below: Percent,
+    /// For how long it must have been recovered.
+    pub stable: Duration,
+}
+
 /// `[checkpoint]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointConfig {
@@ -144,6 +198,13 @@ pub struct CheckpointConfig {
     pub enabled: bool,
     /// Where; `None` for `stt-checkpoint.json` in the target directory.
     pub path: Option<Utf8PathBuf>,
+}
+
+/// `[coordinator]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorConfig {
+    /// Whether a run keeps a record, and clears up after runs that were killed.
+    pub enabled: bool,
 }
 
 /// `[output]`.
@@ -161,6 +222,13 @@ pub struct OutputConfig {
     pub keep: Bytes,
     /// How much of what does not fit there is written to a file; what is beyond is only counted.
     pub spill: Bytes,
+}
+
+/// `[report]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportConfig {
+    /// Where the results are written as JUnit XML; `None` for nowhere.
+    pub junit: Option<Utf8PathBuf>,
 }
 
 /// From which result on a line is shown. Each level holds the ones before it.

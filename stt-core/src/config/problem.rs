@@ -60,6 +60,18 @@ fn with_note(place: &str, expected: &str) -> String {
 pub struct Problems(pub(super) Vec<Problem>);
 
 impl Problems {
+    /// Whether nothing is wrong.
+    ///
+    /// # Errors
+    /// Something is.
+    pub(crate) fn none_of(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(problems))
+        }
+    }
+
     /// The problems, those of one file together and in its order.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()

@@ -1,27 +1,32 @@
 //! Lays the layers over each other. Pure: the files were read, and the environment captured, before.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 
 use super::Config;
 use super::CpuAction;
+use super::bare::limit_of;
+use super::bare::read_environment;
+use super::bare::read_flags;
 use super::document;
 use super::document::Contents;
 use super::document::DEFAULT_PROFILE;
 use super::document::Entry;
-use super::given::Given;
+use super::document::Said;
 use super::keys;
 use super::keys::Draft;
-use super::keys::KEYS;
-use super::keys::Key;
+use super::limits;
+use super::overrides::OverrideDraft;
 use super::problem::Problem;
 use super::problem::Problems;
 use super::source::ConfigFile;
-use super::source::Flag;
 use super::source::Layers;
 use super::source::Level;
 use super::source::Origin;
 use super::source::Place;
 use super::source::Source;
+use super::table::KEYS;
 use crate::units::Threshold;
 
 /// The defaults as a file: the lowest layer, and the reference for people.
@@ -33,13 +38,14 @@ pub struct Resolved {
     /// The values.
     pub config: Config,
     values: Vec<ResolvedValue>,
+    limits: Vec<ResolvedValue>,
 }
 
 /// One key with the value that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedValue {
     /// The key's name, such as `guard.memory-threshold`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// The value as a file would have it, such as `"80%"`.
     pub written: String,
     /// What said it, and where.
@@ -50,6 +56,11 @@ impl Resolved {
     /// Every key with its value, in the order of the default file.
     pub fn values(&self) -> &[ResolvedValue] {
         &self.values
+    }
+
+    /// What was said about sets of limits, set by set; not what a set inherits.
+    pub fn limits(&self) -> &[ResolvedValue] {
+        &self.limits
     }
 
     /// Where the value of this key comes from; `None` when there is no such key.
@@ -66,14 +77,26 @@ impl Resolved {
 /// later layer covers.
 pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problems> {
     let mut problems = Vec::new();
-    let mut entries = read_files(layers, &mut problems);
-    entries.extend(read_environment(&layers.environment, &mut problems));
-    entries.extend(read_flags(&layers.flags, &mut problems));
+    let mut said = read_files(layers, &mut problems);
+    read_environment(&layers.environment, &mut said, &mut problems);
+    read_flags(&layers.flags, &mut said, &mut problems);
     // Stable: of two entries of one source, such as two options, the later one wins.
-    entries.sort_by_key(|entry| entry.origin.source);
-    let resolved = lay(&entries, cores);
+    said.entries.sort_by_key(|entry| entry.origin.source);
+    // Of overrides the first one wins: the stronger source comes first, and in a file the upper one.
+    let stronger = |draft: &OverrideDraft| Reverse(draft.origin.source);
+    said.overrides.sort_by_key(stronger);
+    let mut resolved = lay(&said.entries, cores);
+    let laid = limits::lay(&said.sets);
+    problems.extend(laid.problems);
+    let overrides = said.overrides.into_iter();
+    resolved.config.overrides = overrides
+        .filter_map(|draft| draft.resolve(&laid.sets))
+        .collect();
+    resolved.config.limits = laid.sets;
+    resolved.limits = laid.values;
     if problems.is_empty() {
         problems.extend(contradiction(&resolved));
+        problems.extend(unknown_limits(&resolved));
     }
     if problems.is_empty() {
         Ok(resolved)
@@ -82,59 +105,65 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
     }
 }
 
-/// Whether `key` takes `value`, as text without quotes.
-///
-/// # Errors
-/// What the key takes instead, or which key was probably meant.
-pub fn check_value(key: &str, value: &str) -> Result<(), String> {
-    let key = keys::find(key).ok_or_else(|| unknown_key(key))?;
-    let given = Given::Bare(value.to_owned());
-    if key.accepts(&given) {
-        Ok(())
-    } else {
-        Err(key.expectation(&given))
-    }
-}
-
-fn unknown_key(name: &str) -> String {
-    let shown = name.escape_debug();
-    match keys::nearest(name) {
-        Some(near) => format!("there is no key `{shown}`; did you mean `{near}`?"),
-        None => format!("there is no key `{shown}`"),
-    }
-}
-
-fn read_files(layers: &Layers, problems: &mut Vec<Problem>) -> Vec<Entry> {
+fn read_files(layers: &Layers, problems: &mut Vec<Problem>) -> Said {
     let default = ConfigFile {
         level: Level::Default,
         path: "default.toml".into(),
         text: DEFAULT_FILE.to_owned(),
     };
-    let mut entries = Vec::new();
-    let mut profiles = vec![DEFAULT_PROFILE.to_owned()];
+    let mut plain = Said::default();
+    let mut profiles = vec![(DEFAULT_PROFILE.to_owned(), Said::default())];
     for file in std::iter::once(&default).chain(&layers.files) {
         let Contents {
-            plain,
+            plain: said,
             profiles: found,
             problems: wrong,
         } = document::read(file);
         problems.extend(wrong);
-        entries.extend(plain);
-        for (name, values) in found {
-            if layers.profile.as_deref() == Some(&name) {
-                entries.extend(values);
-            }
-            if !profiles.contains(&name) {
-                profiles.push(name);
+        plain.extend(said);
+        for (name, said) in found {
+            match profiles.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => known.extend(said),
+                None => profiles.push((name, said)),
             }
         }
     }
-    if let Some(chosen) = &layers.profile
-        && !profiles.contains(chosen)
-    {
-        problems.push(unknown_profile(chosen, &profiles));
+    problems.extend(unknown_in_overrides(layers, &plain, &profiles));
+    if let Some(chosen) = &layers.profile {
+        if let Some(index) = profiles.iter().position(|(name, _)| name == chosen) {
+            plain.extend(profiles.swap_remove(index).1);
+        } else {
+            let names: Vec<_> = profiles.into_iter().map(|(name, _)| name).collect();
+            problems.push(unknown_profile(chosen, &names));
+        }
     }
-    entries
+    plain
+}
+
+/// Overrides that name a set which is not there, also in profiles that were not chosen.
+fn unknown_in_overrides(
+    layers: &Layers,
+    plain: &Said,
+    profiles: &[(String, Said)],
+) -> Vec<Problem> {
+    let of_options = || layers.flags.iter().filter_map(|flag| limit_of(&flag.key));
+    let check = |said: &Said, profile: Option<&Said>| {
+        let sets = plain
+            .sets
+            .iter()
+            .chain(profile.iter().flat_map(|said| &said.sets));
+        let names = sets.map(|set| &*set.name);
+        let known = limits::each_once(names.chain(of_options().map(|(set, _)| set)));
+        let wrong = said.overrides.iter().filter_map(|one| one.problem(&known));
+        wrong.collect::<Vec<_>>()
+    };
+    let mut found = profiles.iter();
+    let chosen = found.find(|(name, _)| layers.profile.as_ref() == Some(name));
+    let mut problems = check(plain, chosen.map(|(_, said)| said));
+    for (_, said) in profiles {
+        problems.extend(check(said, Some(said)));
+    }
+    problems
 }
 
 fn unknown_profile(chosen: &str, profiles: &[String]) -> Problem {
@@ -158,83 +187,6 @@ fn unknown_profile(chosen: &str, profiles: &[String]) -> Problem {
     }
 }
 
-/// Variables that begin like a section's, and are what a runner tells its tests: a run inside of a
-/// test sees them.
-const NO_KEYS: [&str; 1] = ["STT_RUN_ID"];
-
-fn read_environment(variables: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for (name, value) in variables {
-        let place = Place::Variable(name.clone());
-        if let Some(key) = KEYS.iter().find(|key| key.variable() == *name) {
-            entries.extend(read_text(key, value, Source::Environment, place, problems));
-        } else if let Some(key) = name_of_key(name) {
-            let near = keys::nearest(&key).and_then(keys::find).map(Key::variable);
-            problems.push(Problem {
-                source: Source::Environment,
-                place,
-                message: format!("there is no key `{key}`"),
-                key: Some(key),
-                expected: near.map(|near| format!("did you mean {near}?")),
-            });
-        }
-    }
-    entries
-}
-
-/// `STT_GUARD_FOO` is meant to be `guard.foo`; `None` for what is not meant to be a key.
-fn name_of_key(variable: &str) -> Option<String> {
-    if NO_KEYS.contains(&variable) {
-        return None;
-    }
-    let (section, leaf) = variable.strip_prefix("STT_")?.split_once('_')?;
-    let section = section.to_ascii_lowercase();
-    let leaf = leaf.to_ascii_lowercase().replace('_', "-");
-    keys::is_section(&section).then(|| format!("{section}.{}", leaf.escape_debug()))
-}
-
-fn read_flags(flags: &[Flag], problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for flag in flags {
-        let place = Place::Option(flag.name.clone());
-        let source = Source::CommandLine;
-        if let Some(key) = keys::find(&flag.key) {
-            entries.extend(read_text(key, &flag.value, source, place, problems));
-        } else {
-            problems.push(Problem {
-                source,
-                place,
-                key: Some(flag.key.clone()),
-                message: unknown_key(&flag.key),
-                expected: None,
-            });
-        }
-    }
-    entries
-}
-
-fn read_text(
-    key: &'static Key,
-    value: &str,
-    source: Source,
-    place: Place,
-    problems: &mut Vec<Problem>,
-) -> Option<Entry> {
-    let given = Given::Bare(value.to_owned());
-    if key.accepts(&given) {
-        let origin = Origin { source, place };
-        return Some(Entry { key, given, origin });
-    }
-    problems.push(Problem {
-        source,
-        place,
-        key: Some(key.name.to_owned()),
-        message: key.refusal(&given),
-        expected: Some(key.expectation(&given)),
-    });
-    None
-}
-
 /// Sets every entry, the stronger one later.
 fn lay(entries: &[Entry], cores: NonZeroUsize) -> Resolved {
     let mut draft = Draft {
@@ -254,7 +206,7 @@ fn lay(entries: &[Entry], cores: NonZeroUsize) -> Resolved {
         .into_iter()
         .flatten()
         .map(|entry| ResolvedValue {
-            key: entry.key.name,
+            key: entry.key.name.into(),
             written: entry.given.written(),
             origin: entry.origin.clone(),
         })
@@ -262,6 +214,7 @@ fn lay(entries: &[Entry], cores: NonZeroUsize) -> Resolved {
     let mut resolved = Resolved {
         config: draft.config,
         values,
+        limits: Vec::new(),
     };
     resolved.config.guard.cpu_action = draft.cpu_action.unwrap_or_else(|| automatic(&resolved));
     resolved
@@ -319,13 +272,30 @@ fn contradiction(resolved: &Resolved) -> Option<Problem> {
     })
 }
 
+/// `run.limits` names a set that is not there.
+fn unknown_limits(resolved: &Resolved) -> Option<Problem> {
+    const KEY: &str = "run.limits";
+    let name = resolved.config.run.limits.as_ref()?;
+    let error = resolved.config.limits.choose(name).err()?;
+    let origin = resolved.origin(KEY)?;
+    Some(Problem {
+        source: origin.source,
+        place: origin.place.clone(),
+        key: Some(KEY.to_owned()),
+        message: error.to_string(),
+        expected: Some(error.instead),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
 
+    use super::super::bare::check_value;
     use super::*;
+    use crate::config::Flag;
     use crate::units::Bytes;
     use crate::units::Percent;
 
@@ -357,7 +327,7 @@ mod tests {
     fn the_default_file_says_what_the_default_is() {
         let resolved = resolve(&Layers::default(), CORES).unwrap();
         assert_eq!(resolved.config, Config::default());
-        let named: Vec<_> = resolved.values().iter().map(|value| value.key).collect();
+        let named: Vec<_> = resolved.values().iter().map(|value| &*value.key).collect();
         let all: Vec<_> = KEYS.iter().map(|key| key.name).collect();
         assert_eq!(named, all, "each key has a default");
         for value in resolved.values() {
@@ -537,7 +507,7 @@ mod tests {
             "[animals]\nzebra = 1",
             (1, 2, 7),
             "there is no section `animals`",
-            "the sections are run, guard, checkpoint, output",
+            "the sections are run, guard, restart, checkpoint, coordinator, output, report, limits, overrides",
         ),
         (
             "memory-threshold = \"80%\"",

@@ -5,6 +5,7 @@ use std::env::JoinPathsError;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use cargo_metadata::Target;
@@ -27,6 +28,7 @@ use super::messages::Built;
 use super::messages::TestArtifact;
 use super::metadata::Package;
 use super::metadata::Workspace;
+use super::rustc::Rustc;
 use super::rustc::Toolchain;
 
 /// A test binary.
@@ -40,6 +42,10 @@ pub struct TestBinary {
     pub kind: BinaryKind,
     /// The name of its package.
     pub package: String,
+    /// Cargo's id of its package.
+    pub package_id: String,
+    /// What it was built for.
+    pub platform: Arc<Rustc>,
     /// The name of its target.
     pub target: String,
     /// Where it starts: the folder of its package.
@@ -259,11 +265,13 @@ fn test_binary(
         path: artifact.executable.clone(),
         kind,
         package: package.name.clone(),
+        package_id: artifact.package_id.clone(),
         target: artifact.target.name.clone(),
         cwd: package.dir().to_owned(),
         harness: manifest.harness(kind, &artifact.target.name),
         env,
         runner: setting.config.runner(&platform).cloned(),
+        platform,
         id,
     })
 }
@@ -305,7 +313,6 @@ pub(super) mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::discovery::rustc::Rustc;
 
     /// A binary to try commands on.
     pub(in crate::discovery) fn binary(harness: Harness, runner: Option<&[&str]>) -> TestBinary {
@@ -314,6 +321,10 @@ pub(super) mod tests {
             path: "/t/debug/deps/it-1".into(),
             kind: BinaryKind::Test,
             package: "p".into(),
+            package_id: "path+file:///w/p#0.1.0".into(),
+            platform: Arc::new(
+                Rustc::parse("/s/lib/rustlib/x86_64-unknown-linux-gnu/lib\nunix\n").unwrap(),
+            ),
             target: "it".into(),
             cwd: "/w/p".into(),
             harness,
@@ -378,7 +389,7 @@ pub(super) mod tests {
             workspace: &Workspace::parse(workspace.as_bytes()).unwrap(),
             config: &CargoConfig::default(),
             toolchain: &Toolchain {
-                host: Rustc::parse("/s/lib/rustlib/h/lib").unwrap(),
+                host: Arc::new(Rustc::parse("/s/lib/rustlib/h/lib").unwrap()),
                 targets: Vec::new(),
             },
             inherited: &Arc::default(),

@@ -37,6 +37,16 @@ pub fn metadata_command(
     command.args(lock_flags(place))
 }
 
+/// `cargo metadata` with every package on which the workspace may depend, whatever the features.
+pub fn graph_command(
+    cargo: &OsStr,
+    place: &BuildPlace,
+    cwd: &Utf8Path,
+    env: &Environment,
+) -> CommandLine {
+    metadata_command(cargo, place, true, cwd, env).arg("--all-features")
+}
+
 /// `cargo test --no-run`: builds, and says on its standard output what it built. What people read
 /// goes to its standard error, in colour if `colour` says so.
 pub fn build_command(
@@ -280,6 +290,9 @@ mod tests {
             [("CARGO_TARGET_DIR".into(), "other".into())]
         );
         let command = metadata_command("cargo".as_ref(), &place, true, "/w".into(), &env);
+        assert!(!words(&command).contains(&"--no-deps".to_owned()));
+        let command = graph_command("cargo".as_ref(), &place, "/w".into(), &env);
+        assert!(words(&command).contains(&"--all-features".to_owned()));
         assert!(!words(&command).contains(&"--no-deps".to_owned()));
     }
 

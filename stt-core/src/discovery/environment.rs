@@ -255,7 +255,7 @@ mod tests {
             workspace: &workspace,
             config: &CargoConfig::default(),
             toolchain: &Toolchain {
-                host,
+                host: host.into(),
                 targets: Vec::new(),
             },
             inherited: &inherited,

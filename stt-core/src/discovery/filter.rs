@@ -1,5 +1,6 @@
 //! Which of the listed tests run.
 
+use crate::config::NO_LIMITS;
 use crate::selection::RunIgnored;
 use crate::selection::TestSelection;
 
@@ -39,6 +40,15 @@ pub fn verdict(selection: &TestSelection, test: &ListedTest) -> Verdict {
     }
 }
 
+/// Whether a test with this set of limits is part of `selection`.
+pub fn has_wanted_limits(selection: &TestSelection, limits: Option<&str>) -> bool {
+    let name = limits.unwrap_or(NO_LIMITS);
+    selection
+        .only_limits
+        .as_ref()
+        .is_none_or(|only| only.sets.iter().any(|wanted| wanted == name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +68,7 @@ mod tests {
             exact,
             skip: skip.iter().map(ToString::to_string).collect(),
             run_ignored: RunIgnored::Default,
+            only_limits: None,
         }
     }
 

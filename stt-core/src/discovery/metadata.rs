@@ -16,6 +16,8 @@ pub struct Workspace {
     pub target_dir: Utf8PathBuf,
     /// Where cargo puts everything else, test binaries included; mostly the target directory.
     pub build_dir: Utf8PathBuf,
+    /// What cargo said, until somebody takes it.
+    answer: String,
     /// The packages by cargo's opaque id.
     packages: BTreeMap<String, Package>,
 }
@@ -73,8 +75,21 @@ impl Workspace {
                 .build_directory
                 .unwrap_or_else(|| metadata.target_directory.clone()),
             target_dir: metadata.target_directory,
+            answer: String::new(),
             packages,
         })
+    }
+
+    /// Keeps the answer that was read, for [`LimitRules`](super::LimitRules).
+    #[must_use]
+    pub fn with_answer(mut self, stdout: Vec<u8>) -> Self {
+        self.answer = String::from_utf8(stdout).unwrap_or_default();
+        self
+    }
+
+    /// The answer that was kept. It is long in large workspaces, and nobody needs it while tests run.
+    pub fn take_answer(&mut self) -> String {
+        std::mem::take(&mut self.answer)
     }
 
     /// The package with cargo's id `id`.

@@ -7,7 +7,7 @@
 //!    [`rustc_command`] → [`Rustc::parse`], and [`build_command`] → [`Messages::line`];
 //! 2. [`test_binaries`]: what was built, each with its complete environment;
 //! 3. for each binary the [`Cache`], or [`list_commands`] → [`read_listing`];
-//! 4. [`verdict`]: which of the tests run; [`test_command`] and [`per_test`]: how.
+//! 4. [`LimitRules`]: what each test may use; [`verdict`]: which of the tests run; [`test_command`] and [`per_test`]: how.
 
 mod binary;
 mod cache;
@@ -15,6 +15,7 @@ mod cargo;
 mod cargo_config;
 mod environment;
 mod filter;
+mod filterset;
 mod layout;
 mod list;
 mod manifest;
@@ -33,6 +34,7 @@ pub use cache::Cache;
 pub use cache::CacheKey;
 pub use cache::hash_file;
 pub use cargo::build_command;
+pub use cargo::graph_command;
 pub use cargo::metadata_command;
 pub use cargo::rustc_command;
 pub use cargo_config::CargoConfig;
@@ -40,7 +42,11 @@ pub use cargo_config::CargoConfigError;
 pub use environment::PerTest;
 pub use environment::per_test;
 pub use filter::Verdict;
+pub use filter::has_wanted_limits;
 pub use filter::verdict;
+pub use filterset::FiltersetError;
+pub use filterset::LimitRules;
+pub use filterset::Needs;
 pub use list::ListAnswer;
 pub use list::ListError;
 pub use list::ListedTest;

@@ -1,11 +1,13 @@
 //! What the compiler says about itself and a target.
 
+use std::sync::Arc;
+
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use cargo_metadata::cargo_platform::Cfg;
 
 /// What the compiler knows about one target, or about the host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rustc {
     /// The name of the target: its triple, or the stem of its specification's file.
     pub triple: String,
@@ -45,25 +47,27 @@ impl Rustc {
 #[derive(Clone, Debug)]
 pub struct Toolchain {
     /// The host.
-    pub host: Rustc,
+    pub host: Arc<Rustc>,
     /// The targets that the build was asked for; none when it is for the host.
-    pub targets: Vec<Rustc>,
+    pub targets: Vec<Arc<Rustc>>,
 }
 
 impl Toolchain {
     /// What is known of `triple`, or of the host. A target nobody asked for lies beside the host.
-    pub(super) fn of(&self, triple: Option<&str>) -> Rustc {
+    pub(super) fn of(&self, triple: Option<&str>) -> Arc<Rustc> {
         let Some(triple) = triple else {
-            return self.host.clone();
+            return Arc::clone(&self.host);
         };
         std::iter::once(&self.host)
             .chain(&self.targets)
             .find(|rustc| rustc.triple == triple)
             .cloned()
-            .unwrap_or_else(|| Rustc {
-                triple: triple.to_owned(),
-                libdir: self.beside_the_host(triple),
-                cfg: Vec::new(),
+            .unwrap_or_else(|| {
+                Arc::new(Rustc {
+                    triple: triple.to_owned(),
+                    libdir: self.beside_the_host(triple),
+                    cfg: Vec::new(),
+                })
             })
     }
 
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn a_target_nobody_asked_for_lies_beside_the_host() {
         let toolchain = Toolchain {
-            host: Rustc::parse(ANSWER).unwrap(),
+            host: Arc::new(Rustc::parse(ANSWER).unwrap()),
             targets: Vec::new(),
         };
         assert_eq!(toolchain.of(None).triple, "x86_64-unknown-linux-gnu");

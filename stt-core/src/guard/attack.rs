@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::guard::Company;
 use crate::guard::Policy;
 use crate::guard::Sampler;
 use crate::guard::SamplerConfig;
@@ -18,8 +19,8 @@ use crate::guard::cadence;
 use crate::guard::cores;
 use crate::guard::policy::fixtures::config;
 use crate::guard::priority;
+use crate::guard::sample::Around;
 use crate::guard::sample::Family;
-use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -114,6 +115,7 @@ fn attack(clock: Clock) -> Attack {
         running: 1,
         wanted: 1,
         alone: false,
+        company: Company::default(),
     };
     let (_sender, timer) = mpsc::channel::<()>();
     let leaker = Leaker::start();
@@ -123,7 +125,7 @@ fn attack(clock: Clock) -> Attack {
     let mut read_family = true;
     loop {
         let mut family = |_| leaker.family();
-        let family: Option<&mut dyn FnMut(Option<Memory>) -> Option<Family>> =
+        let family: Option<&mut dyn FnMut(Around) -> Option<Family>> =
             if read_family { Some(&mut family) } else { None };
         let sample: Sample = sampler.sample(planned, family);
         let now: Moment = clock.now();

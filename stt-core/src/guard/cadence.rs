@@ -6,16 +6,17 @@ use crate::config::GuardConfig;
 use crate::guard::lines::Lines;
 use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
+use crate::guard::sample::Tasks;
 use crate::units::Bytes;
 use crate::units::Percent;
 use crate::units::Threshold;
 
 /// How fast memory can fill for each core: 2 to 20 GB a second were measured on two.
-const FILL_RATE: u64 = 10_000_000_000;
+pub(super) const FILL_RATE: u64 = 10_000_000_000;
 
 /// The shortest time between two samples. It bounds the overshoot to about 50 MB on two cores, and
 /// costs less than a percent of one.
-const SHORTEST: Duration = Duration::from_millis(5);
+pub(super) const SHORTEST: Duration = Duration::from_millis(5);
 
 /// The time between two samples while memory can't be read: often enough to see it come back.
 const BLIND: Duration = Duration::from_millis(100);
@@ -25,6 +26,15 @@ const FAMILY_EVERY: Duration = Duration::from_secs(1);
 
 /// A family below this share of the memory is no reason to look more closely.
 const SMALL_FAMILY: Percent = Percent::whole(5);
+
+/// How fast processes can multiply for each core: some 4,000 a second were measured.
+const FORK_RATE: u64 = 4_000;
+
+/// The number of tasks is no reason to look more often than this.
+const TASKS_EVERY: Duration = Duration::from_millis(100);
+
+/// From so far below the threshold for tasks on it matters whose they are.
+const TASKS_MARGIN: Percent = Percent::whole(10);
 
 /// When the next sample is due, and what belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +64,32 @@ pub fn plan(
         }
         None => BLIND,
     };
-    let sleep = sleep.min(config.check_interval).max(SHORTEST);
+    let sleep = sleep
+        .min(until_tasks_run_out(config, cores, sample))
+        .min(config.check_interval)
+        .max(SHORTEST);
     let near = sample.memory.is_none_or(|memory| {
         let (hold, _) = lines.hold_and_threshold(memory.total);
         memory.used >= hold
     });
+    let tasks = sample.tasks.and_then(Tasks::share);
+    let near = near || tasks >= Some(config.process_threshold.saturating_sub(TASKS_MARGIN));
     let stale = family_age.is_none_or(|age| age + sleep >= FAMILY_EVERY);
     Cadence {
         sleep,
         read_family: lines.bounds_run() || near || stale,
     }
+}
+
+/// How long the tasks that are left last at the fastest pace; for ever where that is unknown.
+fn until_tasks_run_out(config: &GuardConfig, cores: usize, sample: &Sample) -> Duration {
+    let Some(Tasks { alive, limit, .. }) = sample.tasks else {
+        return Duration::MAX;
+    };
+    let threshold = Bytes(limit).percent(config.process_threshold).0;
+    let left = threshold.saturating_sub(alive);
+    let millis = left * 1000 / (FORK_RATE * cores.max(1) as u64);
+    Duration::from_millis(millis).max(TASKS_EVERY)
 }
 
 /// Whether a sample is under every line at which something is ended. One that says nothing is not.
@@ -79,19 +105,44 @@ pub fn is_calm(config: &GuardConfig, sample: &Sample) -> bool {
     run && sample
         .memory
         .is_some_and(|memory| memory.used < memory.total.percent(line))
+        && sample
+            .tasks
+            .and_then(Tasks::share)
+            .is_none_or(|share| share < config.process_threshold)
 }
 
-/// From which plain sum on it matters what of the family's memory is shared: from there on, somebody is ended for
-/// it. `None` while nobody is.
-pub fn exact_from(config: &GuardConfig, memory: Option<Memory>) -> Option<Bytes> {
+/// Where it matters what of the family's memory is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stakes {
+    /// From this sum on somebody may be ended for it.
+    pub from: Bytes,
+    /// A family that has this has it whatever it shares.
+    pub clear: Bytes,
+}
+
+impl Stakes {
+    /// Those of a size that must not be exceeded.
+    pub fn of(size: Bytes) -> Self {
+        Self {
+            from: size,
+            clear: size,
+        }
+    }
+}
+
+/// Where it matters what of the family's memory is shared; `None` while it does not.
+pub fn stakes(config: &GuardConfig, memory: Option<Memory>) -> Option<Stakes> {
     let lines = Lines::new(config);
     match (config.memory_threshold, memory) {
-        (Threshold::Run(size), _) => Some(size),
+        (Threshold::Run(size), _) => Some(Stakes::of(size)),
         (Threshold::Machine(_), Some(memory)) => {
             let (_, threshold) = lines.hold_and_threshold(memory.total);
             let excess = memory.used.0.checked_sub(threshold.0).map(Bytes)?;
-            // The same line as that of blame: a family below both is not what fills the memory.
-            Some(memory.total.percent(SMALL_FAMILY).min(excess))
+            // The same lines as those of blame: a family below both is not what fills the memory, and one that
+            // is not small is.
+            let clear = memory.total.percent(SMALL_FAMILY);
+            let from = clear.min(excess);
+            Some(Stakes { from, clear })
         }
         (Threshold::Machine(_), None) => None,
     }
@@ -173,15 +224,21 @@ mod tests {
 
     #[test]
     fn an_exact_reading_is_for_a_family_that_may_be_to_blame() {
-        let share = |used| exact_from(&config(), gigabytes(used, None).memory);
+        let share = |used| stakes(&config(), gigabytes(used, None).memory);
+        let from = |from| {
+            Some(Stakes {
+                from: Bytes(from),
+                clear: Bytes(5_000_000_000),
+            })
+        };
         assert_eq!(share(79), None);
-        assert_eq!(share(80), Some(Bytes(0)));
-        assert_eq!(share(83), Some(Bytes(3_000_000_000)));
-        assert_eq!(share(90), Some(Bytes(5_000_000_000)));
-        assert_eq!(exact_from(&config(), None), None);
+        assert_eq!(share(80), from(0));
+        assert_eq!(share(83), from(3_000_000_000));
+        assert_eq!(share(90), from(5_000_000_000));
+        assert_eq!(stakes(&config(), None), None);
         let mut config = config();
         config.memory_threshold = Threshold::Run(Bytes(7));
-        assert_eq!(exact_from(&config, None), Some(Bytes(7)));
+        assert_eq!(stakes(&config, None), Some(Stakes::of(Bytes(7))));
     }
 
     #[test]

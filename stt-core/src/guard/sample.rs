@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::units::Bytes;
 use crate::units::Percent;
 
@@ -24,10 +25,14 @@ pub struct Sample {
     pub memory_pressure: Option<Percent>,
     /// How many tasks of the machine are runnable now (`procs_running` of `/proc/stat`, `proc(5)`).
     pub runnable: Option<u32>,
+    /// Processes and threads where the fewest are left: of the machine, or of a control group around us.
+    pub tasks: Option<Tasks>,
     /// The run's own family; `None` when it was not read this time.
     pub family: Option<Family>,
     /// Free space of the file system that holds the target directory.
     pub disk_free: Option<Bytes>,
+    /// When it was begun; what happened later is not in it. `None` when that is not known.
+    pub taken: Option<Moment>,
     /// How much later than planned this sample was taken.
     pub late: Duration,
 }
@@ -43,10 +48,69 @@ pub struct Memory {
     pub bound: Bound,
 }
 
-/// Whose limit a reading of memory is held against.
+/// How much of the machine is taken: what a family comes to have shows in one of these, whoever it belongs to.
+///
+/// What was used by somebody who has just died is kept ready for each core by the kernel, up to hundreds of
+/// megabytes, and counts as used until it is given to the next: then only `pages` grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// What is in use of the memory whose limit is the nearest.
+    pub used: Bytes,
+    /// What all processes have that is in no file on a disk (`AnonPages` and `Shmem`, `proc_meminfo(5)`); `None`
+    /// where that can't be read.
+    pub pages: Option<Bytes>,
+}
+
+impl Level {
+    /// By how much more is taken than then, in bytes; negative when it is less.
+    pub fn growth_since(self, then: Self) -> i128 {
+        let grown = |now: Bytes, then: Bytes| i128::from(now.0) - i128::from(then.0);
+        let used = grown(self.used, then.used);
+        let pages = self.pages.zip(then.pages);
+        pages.map_or(used, |(now, then)| used.max(grown(now, then)))
+    }
+}
+
+/// What was read of the machine before the family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// The memory whose limit is the nearest.
+    pub memory: Option<Memory>,
+    /// What all processes have that is in no file on a disk.
+    pub pages: Option<Bytes>,
+}
+
+impl Around {
+    /// How much is taken.
+    pub fn level(self) -> Option<Level> {
+        let used = self.memory?.used;
+        let pages = self.pages;
+        Some(Level { used, pages })
+    }
+}
+
+/// Processes and threads that are there, and how many there can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tasks {
+    /// There now.
+    pub alive: u64,
+    /// The limit.
+    pub limit: u64,
+    /// Whose limit this is.
+    pub bound: Bound,
+}
+
+impl Tasks {
+    /// The share of the limit that is used; `None` where the limit is zero.
+    pub fn share(self) -> Option<Percent> {
+        Bytes(self.alive).share_of(Bytes(self.limit))
+    }
+}
+
+/// Whose limit a reading is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// The machine's memory.
+    /// The machine's.
     Machine,
     /// A control group that holds the runner, such as a container's.
     ControlGroup,
@@ -65,15 +129,28 @@ pub struct Family {
     pub descriptors: Option<u64>,
     /// CPU time so far of the processes alive now.
     pub cpu: Duration,
+    /// When it was seen which tests run: a test that has started since is none of `slots`.
+    pub seen: Moment,
     /// The share of each slot that runs a test, by the slot's number.
     pub slots: Vec<SlotUse>,
 }
 
 /// What one running test's family uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotUse {
     /// The slot in which the test runs.
     pub slot: usize,
-    /// Its family's memory.
+    /// Its family's memory: the proportional shares where the plain sum would cost the test its life.
     pub memory: Bytes,
+    /// How many processes live.
+    pub processes: u32,
+    /// How many threads live; each process has at least one.
+    pub threads: u32,
+    /// CPU time so far, of those who live and of those for whom they have waited.
+    pub cpu: Duration,
+    /// Bytes written to disks so far, by the same; `None` when that was not read.
+    pub written: Option<Bytes>,
+    /// Whether the kernel holds the test to its limit of memory. It counts what is charged to the test, where a
+    /// look sees what is resident: of a file that is mapped, for instance.
+    pub memory_is_held: bool,
 }

@@ -10,19 +10,33 @@ use std::io::Read as _;
 use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use nix::fcntl::FcntlArg;
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
+use super::bounds;
 use super::family;
+use super::family::GroupError;
+use super::family::GroupUsage;
+use super::family::Held;
 use super::family::Identity;
+use super::family::Pen;
+use super::family::SlotGroup;
 use super::kernel;
+use super::kernel::ResourceLimit;
+use super::pipe::nonblocking_pipe;
+use crate::limits::Limits;
 use crate::outcome::EndReason;
+
+/// For how many milliseconds a child that is being started is waited for, before it is made to stand still, and
+/// how often it is looked at meanwhile.
+const START: u64 = 1_000;
+const START_ROUND: u64 = 5;
 
 /// An order to end a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +52,37 @@ pub struct EndOrder {
 #[derive(Debug)]
 pub struct Control {
     state: Mutex<State>,
+    /// Told when a child has been started, or is not going to be.
+    moved: Condvar,
+    /// Where the slot's children run. Never locked while `state` is.
+    place: Mutex<Place>,
     wake_reader: PipeReader,
     wake_writer: PipeWriter,
+}
+
+/// Where a slot's children run, and what the next one is started with.
+#[derive(Debug, Default)]
+struct Place {
+    group: Option<SlotGroup>,
+    next: Bounds,
+}
+
+/// What one child is started with.
+#[derive(Debug, Default)]
+pub(super) struct Bounds {
+    /// The control group that it is born in.
+    pub(super) pen: Option<Arc<Pen>>,
+    /// The limits that it carries.
+    pub(super) limits: Vec<ResourceLimit>,
+    /// Whether the kernel is to kill it before us, when memory is short.
+    pub(super) expendable: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
+    /// The control group of the child that runs.
+    pen: Option<Arc<Pen>>,
     order: Option<Pending>,
     /// Whether there is a byte in the wake pipe.
     woken: bool,
@@ -81,13 +119,22 @@ impl Control {
     /// # Errors
     /// No descriptors are left for the pipe that wakes the slot.
     pub fn new() -> io::Result<Self> {
-        let (wake_reader, wake_writer) = io::pipe()?;
-        // Neither side may ever wait for the other.
-        for end in [wake_reader.as_fd(), wake_writer.as_fd()] {
-            nix::fcntl::fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
+        Self::in_group(None)
+    }
+
+    /// A handle without a child, whose children run in the slot's control group.
+    ///
+    /// # Errors
+    /// As [`Control::new`].
+    pub fn in_group(group: Option<SlotGroup>) -> io::Result<Self> {
+        let (wake_reader, wake_writer) = nonblocking_pipe()?;
         Ok(Self {
             state: Mutex::default(),
+            moved: Condvar::new(),
+            place: Mutex::new(Place {
+                group,
+                next: Bounds::default(),
+            }),
             wake_reader,
             wake_writer,
         })
@@ -100,6 +147,33 @@ impl Control {
         if matches!(state.phase, Phase::Idle) {
             state.phase = Phase::Reserved;
         }
+    }
+
+    /// Makes the slot ready for its next child, which will be started with these limits: in the slot's
+    /// control group, if it has one. Says which of them that group holds; without a call for it, a
+    /// child runs in our own group and without limits, and is worth as much as we are when the kernel
+    /// looks for somebody to kill.
+    ///
+    /// # Errors
+    /// There is no control group for this child. It can be started nevertheless.
+    pub fn begin(&self, limits: Option<&Limits>) -> Result<Held, GroupError> {
+        let mut place = lock(&self.place);
+        place.next.limits = limits.map(bounds::of).unwrap_or_default();
+        place.next.pen = None;
+        place.next.expendable = true;
+        let Some(group) = &mut place.group else {
+            return Ok(Held::default());
+        };
+        let (pen, held) = group.begin(limits)?;
+        place.next.pen = Some(pen);
+        Ok(held)
+    }
+
+    /// What the current child has used so far with its whole family; `None` when there is no child or
+    /// it runs in no control group.
+    pub fn group_usage(&self) -> Option<GroupUsage> {
+        let pen = lock(&self.state).pen.clone();
+        pen.map(|pen| pen.usage())
     }
 
     /// Takes back [`Control::reserve`], with any order given since.
@@ -118,25 +192,42 @@ impl Control {
         }
     }
 
-    /// Sends a signal to the group of the current child. Says whether there was one.
-    ///
-    /// A child that is just being started gets no signal, but is freed if a stop signal of the
-    /// terminal holds it: until its `exec` our own thread waits for it, and while that thread waits
-    /// our process can't stop either (`vfork(2)`). So whoever handles a TSTP calls this for every
-    /// slot, with STOP, before he stops himself.
+    /// Sends a signal to the group of the current child. Says whether there was one; to one that is just
+    /// being started nothing is sent.
     ///
     /// # Errors
     /// What `killpg(3)` reports.
     pub fn signal(&self, signal: Signal) -> io::Result<bool> {
-        let state = self.lock();
-        match state.phase {
-            Phase::Idle | Phase::Reserved => Ok(false),
-            Phase::Starting { thread } => {
-                family::free_started_by(thread);
-                Ok(false)
-            }
+        match self.lock().phase {
+            Phase::Idle | Phase::Reserved | Phase::Starting { .. } => Ok(false),
             Phase::Running { leader } => kernel::signal_group(leader, signal),
         }
+    }
+
+    /// Has the group of the current child stand still. Says whether there was one. Whoever handles a TSTP
+    /// calls this for every slot before he stops himself.
+    ///
+    /// A child that is just being started is waited for, or it would run on while nobody looks: for a second
+    /// at the most. Meanwhile it is freed if a stop signal of the terminal holds it: until its `exec` our own
+    /// thread waits for it, and while that thread waits our process can't stop either (`vfork(2)`).
+    ///
+    /// # Errors
+    /// What `killpg(3)` reports.
+    pub fn suspend(&self) -> io::Result<bool> {
+        let mut state = self.lock();
+        for _ in 0..START / START_ROUND {
+            match state.phase {
+                Phase::Idle | Phase::Running { .. } => break,
+                Phase::Reserved => {}
+                Phase::Starting { thread } => family::free_started_by(thread),
+            }
+            let waited = self
+                .moved
+                .wait_timeout(state, Duration::from_millis(START_ROUND));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        self.signal(Signal::SIGSTOP)
     }
 
     /// Ends the current child: sends TERM, or KILL when there is no grace, to its group at once, and
@@ -183,10 +274,18 @@ impl Control {
         };
     }
 
-    /// Called by the slot once the child runs. An order that came before reaches it now.
-    pub(super) fn started(&self, leader: i32) -> io::Result<()> {
+    /// What the next child is to be started with.
+    pub(super) fn take_bounds(&self) -> Bounds {
+        std::mem::take(&mut lock(&self.place).next)
+    }
+
+    /// Called by the slot once the child runs, with the control group that it is in. An order that
+    /// came before reaches it now.
+    pub(super) fn started(&self, leader: i32, pen: Option<Arc<Pen>>) -> io::Result<()> {
         let mut state = self.lock();
         state.phase = Phase::Running { leader };
+        self.moved.notify_all();
+        state.pen = pen;
         send_order(&mut state)
     }
 
@@ -195,6 +294,11 @@ impl Control {
         let mut state = self.lock();
         self.drain(&mut state);
         state.order.clone()
+    }
+
+    /// Whether there is an order.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.lock().order.is_some()
     }
 
     /// Forgets the child. Only after this may the leader be reaped.
@@ -211,6 +315,8 @@ impl Control {
     fn clear(&self, state: &mut State) -> Option<Pending> {
         self.drain(state);
         state.phase = Phase::Idle;
+        self.moved.notify_all();
+        state.pen = None;
         state.order.take()
     }
 
@@ -220,10 +326,14 @@ impl Control {
         }
     }
 
-    /// What is behind the lock is whole at every moment: no panic can leave it half-changed.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+/// What is behind these locks is whole at every moment: no panic can leave it half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends the signal of the order that stands, if there is an order and somebody to receive it.
@@ -232,6 +342,10 @@ fn send_order(state: &mut State) -> io::Result<()> {
         return Ok(());
     };
     if order.grace.is_zero() {
+        if let Some(pen) = &state.pen {
+            // The process group gets its signal nevertheless, and that result counts.
+            drop(pen.kill());
+        }
         return kernel::signal_group(leader, Signal::SIGKILL).map(drop);
     }
     if order.seen.is_empty() {

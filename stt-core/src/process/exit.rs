@@ -32,6 +32,7 @@ pub fn settle(exit: Exit, ended: Option<EndReason>) -> Settled {
         (Some(EndReason::Unfinished(why)), _) => return Settled::Unfinished(why),
         (Some(EndReason::Timeout(after)), _) => Failure::Timeout { after },
         (Some(EndReason::Breach(reason)), _) => Failure::Breach { reason },
+        (Some(EndReason::Limit(hit)), _) => Failure::Limit(hit),
         (None, Exit::Code(0)) => return Settled::Final(TestOutcome::Passed),
         (None, Exit::Code(code)) => Failure::Exit(code),
         (None, Exit::Signal(signal)) => Failure::Signal(signal),

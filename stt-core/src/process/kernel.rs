@@ -2,12 +2,22 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::family::Spent;
 use crate::units::Bytes;
+
+/// In what resident sets are counted (`getrusage(2)`): kilobytes on Linux, bytes on macOS.
+const RSS_UNIT: u64 = if cfg!(target_vendor = "apple") {
+    1
+} else {
+    1024
+};
 
 /// What the kernel kept of an ended process.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +29,22 @@ pub(super) struct Reaped {
     /// The largest resident set among the same. Never less than our own largest one at the time of
     /// the start: until its `exec`, a spawned child shares our memory, and the kernel counts that.
     pub(super) peak_memory: Bytes,
+    /// Bytes that the same have read from disks; `None` where nobody counts them.
+    pub(super) read: Option<Bytes>,
+    /// Bytes that they have written to disks, or that were to get there.
+    pub(super) written: Option<Bytes>,
+}
+
+impl Reaped {
+    /// What it used, in the words in which families are spoken of.
+    pub(super) fn spent(&self) -> Spent {
+        Spent {
+            cpu: self.cpu,
+            peak_memory: self.peak_memory,
+            read: self.read,
+            written: self.written,
+        }
+    }
 }
 
 /// Whether a child has exited and waits to be reaped. A child that somebody else has reaped counts as
@@ -61,17 +87,24 @@ pub(super) fn reap(child: i32, block: bool) -> io::Result<Option<Reaped>> {
             return Err(error);
         }
     }
-    // getrusage(2): kilobytes on Linux, bytes on macOS.
-    let unit = if cfg!(target_vendor = "apple") {
-        1
-    } else {
-        1024
-    };
     Ok(Some(Reaped {
         status,
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        peak_memory: Bytes(u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit),
+        peak_memory: Bytes(u64::try_from(usage.ru_maxrss).unwrap_or(0) * RSS_UNIT),
+        read: traffic(usage.ru_inblock),
+        written: traffic(usage.ru_oublock),
     }))
+}
+
+/// What so many blocks are. Linux counts bytes (`CONFIG_TASK_IO_ACCOUNTING`) and tells them in units of 512;
+/// others count operations.
+fn traffic(blocks: libc::c_long) -> Option<Bytes> {
+    static COUNTED: OnceLock<bool> = OnceLock::new();
+    const BLOCK: u64 = 512;
+    let counted =
+        COUNTED.get_or_init(|| cfg!(target_os = "linux") && Path::new("/proc/self/io").exists());
+    let blocks = u64::try_from(blocks).ok().filter(|_| *counted)?;
+    Some(Bytes(blocks.saturating_mul(BLOCK)))
 }
 
 fn time(value: libc::timeval) -> Duration {
@@ -173,6 +206,66 @@ pub(super) fn pidfd_signal(process: &OwnedFd, signal: Signal) -> io::Result<()> 
         Err(io::Error::last_os_error())
     }
 }
+
+/// The largest resident set that we have had: no child's is told to be less, since the
+/// kernel counts what it shared with us before its `exec`.
+pub fn own_peak_memory() -> Option<Bytes> {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).ok()?;
+    Some(Bytes(u64::try_from(usage.max_rss()).ok()? * RSS_UNIT))
+}
+
+/// Gives back the memory of a process that is being killed, with our own CPU time
+/// (`process_mrelease(2)`): it may have to wait long for its own. A process that lives is left alone.
+///
+/// # Errors
+/// The process lives, its memory is gone already, or the kernel is older than 5.15.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "neither std nor nix offers process_mrelease")]
+pub(super) fn release_memory(process: &OwnedFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+
+    // SAFETY: the call takes two integers and touches no memory of ours.
+    let result = unsafe { libc::syscall(libc::SYS_process_mrelease, process.as_raw_fd(), 0) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn release_memory(_process: &OwnedFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A limit of one process (`getrlimit(2)`), as the kernel takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct ResourceLimit {
+    /// One of `RLIMIT_*`.
+    pub(super) resource: libc::c_long,
+    /// The soft and the hard limit.
+    pub(super) values: [u64; 2],
+}
+
+/// Limits a child that was just started. What can't be set is not.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "nix limits nobody but ourselves")]
+pub(super) fn limit(pid: i32, limits: &[ResourceLimit]) {
+    for ResourceLimit { resource, values } in limits {
+        let before = std::ptr::null_mut::<u64>();
+        // SAFETY: `values` is as large as the kernel's `struct rlimit64`, and only read.
+        unsafe { libc::syscall(libc::SYS_prlimit64, pid, *resource, values.as_ptr(), before) };
+    }
+}
+
+/// Nobody but ourselves can be limited here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn limit(_pid: i32, _limits: &[ResourceLimit]) {}
 
 /// Lets a pipe hold more (`F_SETPIPE_SZ`). That it may not, because its user has many such pipes, costs
 /// only speed.

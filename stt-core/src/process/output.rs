@@ -138,19 +138,27 @@ impl Files {
     /// Makes the next file. It is new, and for its owner only: what a test prints may be secret, and
     /// a link that somebody else has put in its place must not be followed.
     fn create(&mut self) -> io::Result<SpillFile> {
-        self.count += 1;
         fs::create_dir_all(&self.dir)?;
-        let path = self.dir.join(format!("{}-{}.out", self.name, self.count));
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        Ok(SpillFile {
-            file,
-            path,
-            room: self.limit.0,
-        })
+        loop {
+            self.count += 1;
+            let path = self.dir.join(format!("{}-{}.out", self.name, self.count));
+            let opened = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path);
+            match opened {
+                // An earlier leg of the run has written it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => {
+                    return Ok(SpillFile {
+                        file: opened?,
+                        path,
+                        room: self.limit.0,
+                    });
+                }
+            }
+        }
     }
 }
 
@@ -353,6 +361,22 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"0123456789a");
         capture.reset();
         assert!(path.exists(), "what was taken belongs to the taker");
+    }
+
+    #[test]
+    fn what_an_earlier_leg_has_written_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let spilled = |bytes: &[u8]| {
+            // A leg counts from the beginning.
+            let mut capture = capture(&dir, 2, 100);
+            capture.stdout(bytes);
+            let output = capture.take();
+            assert_eq!(output.note, None);
+            output.stdout.spilled.unwrap()
+        };
+        let (first, second) = (spilled(b"first"), spilled(b"second"));
+        assert_eq!(fs::read(first).unwrap(), b"first");
+        assert_eq!(fs::read(second).unwrap(), b"second");
     }
 
     #[test]

@@ -1,31 +1,39 @@
 //! The one place that starts children.
 //!
-//! It is the hot path of a run, and what keeps it fast is that std takes its `posix_spawn` way: that
-//! costs the same however much memory we use, where fork costs more with every megabyte. Any
-//! `pre_exec` would end that, and so does a program without a slash beside a `PATH` of its own, which
-//! only commands have that are started once (`cargo`).
+//! It is the hot path of a run. Where the kernel offers it, [`launch`](super::launch) starts them:
+//! as fast as `posix_spawn(3)` however much memory we use, where fork costs more with every megabyte.
+//! Elsewhere std does, in its `posix_spawn` way: any `pre_exec` would end that, and so does a program
+//! without a slash beside a `PATH` of its own, which only commands have that are started once
+//! (`cargo`).
 //!
-//! Signals. The child has our thread's signal mask: `posix_spawn(3)` blocks every signal until just
-//! before the `exec`, then restores that mask, and std sets no other. So a slot thread must block no
-//! signal: its tests would be born with it blocked. That holds for TSTP too, although a TSTP of the
-//! terminal that hits the child before it has left our group stops it before its `exec`, with our
-//! thread waiting for it. A test whose shells can't be stopped would fail every time, while the stop
-//! can be undone: [`Control::signal`] does.
+//! Signals. The child has our thread's signal mask: every signal is blocked until just before the
+//! `exec`, then that mask is restored. So a slot thread must block no signal: its tests would be born
+//! with it blocked. That holds for TSTP too, although a TSTP of the terminal that hits the child before
+//! it has left our group stops it before its `exec`, with our thread waiting for it. A test whose shells
+//! can't be stopped would fail every time, while the stop can be undone: [`Control::signal`] does.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use nix::poll::PollTimeout;
 
+use super::control::Bounds;
 use super::control::Control;
+use super::family::Held;
+use super::family::Pen;
 use super::kernel;
+use super::launch;
+use super::launch::LaunchError;
+use super::oom;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::command::CommandLine;
+use crate::outcome::EndReason;
 
 /// Where a child's output goes. Its standard input is always empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +58,23 @@ pub struct Child {
     pub(super) stdout: Option<OwnedFd>,
     pub(super) stderr: Option<OwnedFd>,
     pub(super) started: Moment,
+    /// The control group that it was born in.
+    pub(super) pen: Option<Arc<Pen>>,
 }
 
 impl Child {
     /// Its process id, which is its group's number too.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// What of its limits is held for it: nothing, where it could not be brought into its control group.
+    pub fn held(&self, held: Held) -> Held {
+        if self.pen.is_some() {
+            held
+        } else {
+            Held::default()
+        }
     }
 }
 
@@ -82,6 +101,12 @@ pub enum SpawnError {
         /// The program.
         program: String,
     },
+    /// It was to be ended before it could be started.
+    #[error("it was to be ended before it could be started")]
+    CalledOff {
+        /// Why.
+        reason: EndReason,
+    },
     /// Anything else.
     #[error("could not start `{program}` in `{cwd}`")]
     Start {
@@ -97,11 +122,23 @@ pub enum SpawnError {
 
 /// How often a start is tried while the program is still being written (`ETXTBSY`).
 const BUSY_TRIES: u32 = 10;
-/// The time between two such tries, in milliseconds.
-const BUSY_PAUSE: u8 = 10;
+/// How often it is tried while the machine has no process, no memory or no descriptor left for it: that is
+/// no test's fault, and others give some back when they end.
+const SHORT_TRIES: u32 = 300;
+/// The time between two tries, in milliseconds.
+const PAUSE: u8 = 10;
+
+/// How often a start that fails so is tried.
+fn tries_after(error: &io::Error) -> u32 {
+    match error.raw_os_error() {
+        Some(libc::ETXTBSY) => BUSY_TRIES,
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => SHORT_TRIES,
+        Some(_) | None => 1,
+    }
+}
 
 /// Starts a child in a process group of its own, with exactly the given environment, and makes it
-/// the current child of `control`.
+/// the current child of `control`: with the limits and in the control group of [`Control::begin`].
 ///
 /// # Errors
 /// The error tells a missing directory from a missing program, and names both.
@@ -111,23 +148,101 @@ pub fn spawn(
     control: &Control,
     clock: &Clock,
 ) -> Result<Child, SpawnError> {
-    let mut prepared = prepare(command, stdio);
+    let bounds = control.take_bounds();
+    let expendable = bounds.expendable;
     let started = clock.now();
     control.starting();
-    let mut child = start(&mut prepared).map_err(|source| {
-        control.finish();
-        explain(command, source)
+    let born = start(command, stdio, bounds, control).map_err(|source| match control.finish() {
+        Some(order) if tries_after(&source) > 1 => SpawnError::CalledOff {
+            reason: order.reason,
+        },
+        Some(_) | None => explain(command, source),
     })?;
+    if expendable {
+        oom::expose(born.pid);
+    }
+    // An early order's signal that can't be sent is sent again by `drive`, as a KILL.
+    drop(control.started(born.pid, born.pen.clone()));
+    Ok(Child {
+        pid: born.pid,
+        exited: born.process,
+        stdout: born.stdout,
+        stderr: born.stderr,
+        started,
+        pen: born.pen,
+    })
+}
+
+/// A child that has reached its `exec`.
+struct Born {
+    pid: i32,
+    process: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    pen: Option<Arc<Pen>>,
+}
+
+/// Starts it, again and again while somebody has the program open for writing: in a process with
+/// several threads that may be a descriptor which another thread's child has just inherited. So it does
+/// while something has run out, until somebody wants the child to end.
+fn start(
+    command: &CommandLine,
+    stdio: Stdio,
+    mut bounds: Bounds,
+    control: &Control,
+) -> io::Result<Born> {
+    let mut tries = 1;
+    loop {
+        match start_once(command, stdio, &mut bounds) {
+            Err(error) if tries < tries_after(&error) && !control.is_ordered() => {
+                tries += 1;
+                // A poll of nothing is a pause, and a signal may well cut it short.
+                let _ = nix::poll::poll(&mut [], PollTimeout::from(PAUSE));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn start_once(command: &CommandLine, stdio: Stdio, bounds: &mut Bounds) -> io::Result<Born> {
+    let pipe = |wanted: bool| wanted.then(io::pipe).transpose();
+    // What std looks up in `PATH`, std starts.
+    if command.program.to_string_lossy().contains('/') {
+        let (stdout, stderr) = (
+            pipe(stdio != Stdio::Inherit)?,
+            pipe(stdio == Stdio::Capture)?,
+        );
+        let streams = [stdout.as_ref(), stderr.as_ref()].map(|pipe| pipe.map(|(_, ours)| ours));
+        match launch::start(command, streams, bounds) {
+            Ok(launched) => {
+                return Ok(Born {
+                    pid: launched.pid,
+                    process: Some(launched.process),
+                    stdout: stdout.map(|(reader, _)| reader.into()),
+                    stderr: stderr.map(|(reader, _)| reader.into()),
+                    pen: bounds.pen.clone(),
+                });
+            }
+            Err(LaunchError::Birth(error) | LaunchError::Exec(error)) => return Err(error),
+            Err(LaunchError::Unavailable) => {}
+        }
+    }
+    start_by_std(command, stdio, bounds)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn start_by_std(command: &CommandLine, stdio: Stdio, bounds: &Bounds) -> io::Result<Born> {
+    let mut child = prepare(command, stdio).spawn()?;
     // The kernel's process ids are positive and fit (`pid_max` is at most 2^22, proc_sys_kernel(5)).
     let pid = child.id().cast_signed();
-    // An early order's signal that can't be sent is sent again by `drive`, as a KILL.
-    drop(control.started(pid));
-    Ok(Child {
+    kernel::limit(pid, &bounds.limits);
+    let pen = bounds.pen.clone().filter(|pen| pen.take_in(pid).is_ok());
+    Ok(Born {
         pid,
-        exited: kernel::pidfd_open(pid).ok(),
+        process: kernel::pidfd_open(pid).ok(),
         stdout: child.stdout.take().map(OwnedFd::from),
         stderr: child.stderr.take().map(OwnedFd::from),
-        started,
+        pen,
     })
 }
 
@@ -154,25 +269,6 @@ fn prepare(command: &CommandLine, stdio: Stdio) -> Command {
     prepared
 }
 
-/// Starts it, again and again while somebody has the program open for writing: in a process with
-/// several threads that may be a descriptor which another thread's child has just inherited.
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn start(prepared: &mut Command) -> io::Result<std::process::Child> {
-    let mut tries = 1;
-    loop {
-        match prepared.spawn() {
-            Err(error)
-                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
-            {
-                tries += 1;
-                // A poll of nothing is a pause, and a signal may well cut it short.
-                let _ = nix::poll::poll(&mut [], PollTimeout::from(BUSY_PAUSE));
-            }
-            result => return result,
-        }
-    }
-}
-
 /// Finds out what "no such file or directory" is about: the kernel says it of the directory, of the
 /// program and of the program's loader alike.
 fn explain(command: &CommandLine, source: io::Error) -> SpawnError {
@@ -193,5 +289,22 @@ fn explain(command: &CommandLine, source: io::Error) -> SpawnError {
         program,
         cwd,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_can_not_is_not() {
+        let tries = |number| tries_after(&io::Error::from_raw_os_error(number));
+        assert_eq!(tries(libc::ENOENT), 1);
+        assert_eq!(tries(libc::EACCES), 1);
+        assert_eq!(tries_after(&io::Error::other("x")), 1);
+        assert!(tries(libc::ETXTBSY) > 1);
+        for short in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE] {
+            assert!(tries(short) > tries(libc::ETXTBSY), "{short}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The events of a run, in the order in which they happened.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,13 @@ use camino::Utf8PathBuf;
 
 use crate::id::RunId;
 use crate::id::TestId;
+use crate::limits::Resources;
 use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
+use crate::port::Port;
+use crate::port::StillHeld;
+use crate::port::in_words;
 use crate::units::Bytes;
 use crate::units::Percent;
 use crate::units::Threshold;
@@ -32,6 +37,8 @@ pub enum Event {
         /// What the counts start from: the results of earlier legs, and the ignored tests.
         counts: Counts,
     },
+    /// By what means the tests' families are known and ended, as a sentence without its full stop.
+    Mechanism(String),
     /// A test was started.
     TestStarted {
         /// The test.
@@ -59,6 +66,10 @@ pub enum Event {
     },
     /// The guard decided something.
     Guard(GuardNotice),
+    /// A run that was stopped waits until the machine has recovered, before it builds and runs anything.
+    Waiting(Box<Waiting>),
+    /// What a dead run had left behind was ended.
+    Reaped(Box<Reaped>),
     /// Something did not work, and the run goes on without it.
     Warning(Warning),
     /// The state of the run at a moment. May be dropped when nobody has time to look.
@@ -76,10 +87,8 @@ pub struct TestFinished {
     pub outcome: TestOutcome,
     /// From its start to its exit.
     pub duration: Duration,
-    /// CPU time, user and system, of its process and the children it waited for.
-    pub cpu: Duration,
-    /// The largest resident set of its process or of a child it waited for.
-    pub peak_memory: Bytes,
+    /// What it used with its whole family.
+    pub resources: Resources,
     /// What it printed; `None` when it was not captured.
     pub output: Option<Arc<Captured>>,
     /// What it left behind.
@@ -121,13 +130,42 @@ pub struct Leak {
     pub processes: Vec<LeakedProcess>,
 }
 
+impl Leak {
+    /// The leak as lines, for files: one for each thing that was left.
+    pub fn lines(&self) -> Vec<String> {
+        let open = self
+            .output_open
+            .then(|| "its output was still open".to_owned());
+        let processes = self.processes.iter().flat_map(|process| {
+            let still_held = process.still_held.iter().map(ToString::to_string);
+            [process.to_string()].into_iter().chain(still_held)
+        });
+        open.into_iter().chain(processes).collect()
+    }
+}
+
 /// A process that outlived its test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeakedProcess {
     /// Its process id.
     pub pid: i32,
-    /// Its command line, or its name in brackets where it has none.
+    /// Its command line, or its name in brackets where it has none; what else leads to it follows.
     pub command: String,
+    /// The ports that it held.
+    pub ports: Vec<Port>,
+    /// Those of them that are held even now that it is dead.
+    pub still_held: Vec<StillHeld>,
+}
+
+impl fmt::Display for LeakedProcess {
+    /// Pid, command and ports: `4711 nc -l (listening on 127.0.0.1:8080)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pid, self.command)?;
+        if let Some(ports) = in_words(&self.ports) {
+            write!(f, " ({ports})")?;
+        }
+        Ok(())
+    }
 }
 
 /// How many tests have which result.
@@ -172,6 +210,13 @@ pub enum GuardNotice {
         /// Why, with the reading.
         reason: String,
     },
+    /// Another number of runs shares the machine.
+    Shared {
+        /// How many tests of this one may run at once now.
+        tests: usize,
+        /// Who shares it.
+        reason: String,
+    },
     /// One running test is ended to free memory.
     Shed {
         /// The test.
@@ -186,6 +231,67 @@ pub enum GuardNotice {
         /// Why, with the reading.
         reason: String,
     },
+}
+
+/// How the waiting of a restarted run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What comes next.
+    pub next: WaitingNext,
+    /// What was read, as the beginning of a sentence: `memory at 83 % of the machine`; or what could not
+    /// be read.
+    pub reading: String,
+    /// Where that has to be, such as `below 70 %`; `None` when it could not be read.
+    pub line: Option<String>,
+    /// For how long it has to be there.
+    pub stable: Duration,
+    /// For how long it has waited.
+    pub waited: Duration,
+    /// Which restart this is, from 1.
+    pub restart: u32,
+    /// How many there may be.
+    pub max: u32,
+}
+
+/// What comes after a moment of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingNext {
+    /// Another look.
+    Look {
+        /// In which time the run may go on at the earliest; `None` while a reading is not where it has to
+        /// be.
+        go_on_in: Option<Duration>,
+        /// In which time it is too late.
+        gives_up_in: Duration,
+    },
+    /// The run goes on.
+    GoOn,
+    /// It was too long: the run ends, and can be resumed.
+    GiveUp,
+}
+
+/// What a run had left behind whose runner was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaped {
+    /// The run.
+    pub run: RunId,
+    /// The root of its workspace.
+    pub workspace: Utf8PathBuf,
+    /// Processes, which were ended. Their deaths have not waited for more than a few names.
+    pub ended: Vec<LeakedProcess>,
+    /// Processes that are still alive: they may not be signalled, or did not die in time.
+    pub left: Vec<LeakedProcess>,
+    /// How many were ended beside those who are named.
+    pub more: usize,
+    /// Its directories, which were removed.
+    pub directories: Vec<Utf8PathBuf>,
+}
+
+impl Reaped {
+    /// Whether it had left nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.left.is_empty() && self.directories.is_empty()
+    }
 }
 
 /// Something that did not work although the run goes on.

@@ -10,6 +10,7 @@ use crate::outcome::Exit;
 use crate::process::Control;
 use crate::process::Marker;
 use crate::process::OutputSink;
+use crate::process::SpawnError;
 use crate::process::Stdio;
 use crate::process::Terms;
 use crate::process::drive;
@@ -57,9 +58,15 @@ impl Session {
         });
         drop(guarded);
         self.router.forget(&control);
-        let ended = ended.map_err(|source| RunError::Start {
-            program: command.shown(),
-            source,
+        let ended = ended.map_err(|source| match source {
+            SpawnError::CalledOff { .. } => self.interrupted(),
+            source @ (SpawnError::WorkingDirectory { .. }
+            | SpawnError::NotFound { .. }
+            | SpawnError::Loader { .. }
+            | SpawnError::Start { .. }) => RunError::Start {
+                program: command.shown(),
+                source,
+            },
         })?;
         if let Some(source) = ended.error {
             return Err(RunError::Lost {
@@ -69,11 +76,15 @@ impl Session {
         }
         match ended.ended {
             Some(EndReason::Timeout(_)) => Ok(ChildEnd::TimedOut),
-            Some(EndReason::Unfinished(_) | EndReason::Breach(_)) => Err(RunError::Interrupted(
-                self.router.interrupt().unwrap_or(libc::SIGTERM),
-            )),
+            Some(EndReason::Unfinished(_) | EndReason::Breach(_) | EndReason::Limit(_)) => {
+                Err(self.interrupted())
+            }
             None => Ok(ChildEnd::Exited(ended.exit)),
         }
+    }
+
+    fn interrupted(&self) -> RunError {
+        RunError::Interrupted(self.router.interrupt().unwrap_or(libc::SIGTERM))
     }
 
     /// An error when the runner was asked to end while no child ran that could have been told.

@@ -4,8 +4,10 @@ use std::io;
 
 use camino::Utf8PathBuf;
 
+use crate::config::UnknownLimits;
 use crate::discovery::BinaryError;
 use crate::discovery::CargoConfigError;
+use crate::discovery::FiltersetError;
 use crate::discovery::ListError;
 use crate::discovery::MessageError;
 use crate::discovery::MetadataError;
@@ -24,6 +26,15 @@ pub enum RunError {
     /// The handlers for signals could not be set up.
     #[error("cannot watch for signals")]
     Signals(#[source] SignalError),
+    /// Too few files may be open for even one test at a time.
+    #[error(
+        "only {limit} files may be open, and a run needs {}",
+        crate::schedule::FEWEST_DESCRIPTORS
+    )]
+    Descriptors {
+        /// The limit (`RLIMIT_NOFILE`).
+        limit: u64,
+    },
     /// A thread, a pipe or a directory that a run needs could not be made.
     #[error("cannot set up {what}")]
     Setup {
@@ -93,6 +104,12 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A set of limits is not there.
+    #[error(transparent)]
+    Limits(UnknownLimits),
+    /// Filters of overrides could not be made ready.
+    #[error("the overrides can't be applied")]
+    Filters(#[source] FiltersetError),
     /// Test binaries could not list their tests; each is named.
     #[error("{} could not list {} tests", several(.0.len()), if .0.len() == 1 { "its" } else { "their" })]
     List(Vec<ListError>),

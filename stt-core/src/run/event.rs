@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::guard::Company;
 use crate::guard::Sample;
+use crate::limits::Resources;
 use crate::outcome::EndReason;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
@@ -29,10 +31,34 @@ pub(crate) enum Event {
     Sample(Box<Sample>),
     /// A signal to the runner.
     Signal(Signal),
+    /// How the run stands among others.
+    Standing(Standing),
     /// Something did not work on another thread.
     Warning(Warning),
     /// The moment that was waited for has come.
     Tick,
+}
+
+/// How the run stands among the others of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// How many of its tests may run at once.
+    pub(crate) may: usize,
+    /// How many runs want to run tests, with this one.
+    pub(crate) runs: usize,
+    /// Who else there is when the machine is in trouble.
+    pub(crate) company: Company,
+}
+
+impl Default for Standing {
+    /// Alone.
+    fn default() -> Self {
+        Self {
+            may: usize::MAX,
+            runs: 1,
+            company: Company::default(),
+        }
+    }
 }
 
 /// The end of one test's process.
@@ -42,10 +68,8 @@ pub(crate) struct TestEnd {
     pub(crate) settled: Settled,
     /// From start to exit.
     pub(crate) duration: Duration,
-    /// CPU time.
-    pub(crate) cpu: Duration,
-    /// Largest resident set.
-    pub(crate) peak_memory: Bytes,
+    /// What it used with its whole family.
+    pub(crate) resources: Resources,
     /// What it printed, where that is to be shown.
     pub(crate) output: Option<Captured>,
     /// What it left behind.
@@ -73,6 +97,11 @@ pub(crate) enum Action {
         /// The time between TERM and KILL; zero for KILL at once.
         grace: Duration,
     },
+    /// End every test and whoever else is below us, without looking whose it is. Nobody is told of them.
+    EndEverybody,
+    /// Read the machine no more: everybody has been killed, and who looks takes from the dying the time that they
+    /// need.
+    LookAway,
     /// Stop or continue the process group of a slot, as a terminal would.
     Pause {
         /// The slot.
@@ -95,6 +124,8 @@ pub(crate) enum Action {
         why: Unfinished,
         /// How often the guard has blamed it by now, if it did.
         breaches: Option<u32>,
+        /// What the guard blames it for, if it does.
+        evidence: Option<String>,
     },
     /// Tell whoever shows the run.
     Show(Notice),

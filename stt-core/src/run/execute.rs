@@ -7,56 +7,67 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use crate::checkpoint::BinaryRecord;
-use crate::checkpoint::ContentHash;
-use crate::checkpoint::Header;
-use crate::checkpoint::Record;
 use crate::checkpoint::ResultRecord;
 use crate::checkpoint::ResumePlan;
-use crate::checkpoint::Selected;
 use crate::checkpoint::Writer;
-use crate::checkpoint::timestamp;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::config::Config;
+use crate::coordinator::Counters;
+use crate::discovery::variables;
+use crate::guard::OomWatch;
 use crate::guard::Policy;
 use crate::guard::Sampler;
 use crate::guard::SamplerConfig;
 use crate::guard::cores;
 use crate::guard::priority;
 use crate::id::RunId;
+use crate::limits::Resources;
+use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
 use crate::process::Capture;
 use crate::process::Limits;
+use crate::process::Marker;
 use crate::report;
 use crate::report::Counts;
 use crate::report::Summary;
 use crate::report::TestFinished;
 use crate::report::Warning;
+use crate::run::Membership;
 use crate::run::RunError;
 use crate::run::Session;
 use crate::run::Sink;
 use crate::run::child::setup;
 use crate::run::dispatcher::dispatch;
 use crate::run::error::chain;
+use crate::run::event::Standing;
 use crate::run::machine::Machine;
 use crate::run::machine::Setup;
 use crate::run::machine::Telling;
 use crate::run::machine::Times;
+use crate::run::opening::known_results;
+use crate::run::opening::open_checkpoint;
 use crate::run::perform::Performer;
 use crate::run::queue::Queue;
+use crate::run::reader::FamilyReader;
+use crate::run::reader::Place;
 use crate::run::recorder::Recorder;
-use crate::run::sharing::Sharing;
+use crate::run::session::descriptors;
 use crate::run::slot::Shared;
 use crate::run::slot::Slot;
 use crate::run::slot::Style;
 use crate::run::spill;
 use crate::run::suite::Suite;
+use crate::run::supervision::Note;
 use crate::run::tmpdir::OwnDir;
+use crate::run::unenforced::Means;
+use crate::run::unenforced::unenforced;
 use crate::run::watcher::Watch;
 use crate::run::watcher::Watcher;
 use crate::run::windup;
+use crate::schedule::affordable;
 use crate::selection::Selection;
-use crate::units::Bytes;
+use crate::units::Percent;
 
 /// After this time a test is written down as started, so that a crash of the runner names it.
 const RECORD_STARTED: Duration = Duration::from_secs(1);
@@ -82,10 +93,17 @@ pub struct Job {
     pub plan: ResumePlan,
     /// Where the checkpoint is kept.
     pub checkpoint: Utf8PathBuf,
+    /// Whether each test is written down before it starts, so that one which kills the runner at once is
+    /// known. Otherwise that takes a second.
+    pub record_starts: bool,
+    /// The share of memory in use before the first leg, if it was read.
+    pub memory_before: Option<Percent>,
     /// The temporary directory of the run's own.
     pub tmpdir: Option<OwnDir>,
     /// What is told, and what is captured.
     pub manner: Manner,
+    /// The run among others, where they know of each other.
+    pub membership: Option<Membership>,
 }
 
 /// What is told, and what is captured.
@@ -119,19 +137,24 @@ impl Session {
     pub fn execute(&self, job: Job, config: &Config, sink: &Sink) -> Result<Summary, RunError> {
         let began = self.clock.now();
         let queue = Arc::new(Queue::default());
-        let writer = open_checkpoint(&job, config, sink).map(Arc::new);
-        if let Some(missing) = self.family.missing() {
-            sink(report::Event::Warning(Warning {
-                message: chain(missing),
-                hint: None,
-            }));
+        let selected = job.suite.selected();
+        let known = known_results(&job.plan, &selected);
+        let writer = open_checkpoint(&job, &selected, &known, config, sink).map(Arc::new);
+        if let Some(writer) = &writer {
+            self.tell(&Note::Checkpoint {
+                path: writer.path().to_owned(),
+            });
         }
-        let threads = threads(&job, config);
-        sink(started(&job, threads));
-        tell_ignored(&job, sink);
-        let outline = windup::Outline::of(&job, writer.as_deref());
+        let threads = self.tell_means(&job, config, sink);
+        let outline = windup::Outline::of(&job, &known, writer.as_deref());
+        tell(known, &job, sink);
+        let setup_of_machine = machine_setup(&job, config, threads);
         let tmpdir = job.tmpdir;
-        let setup_of_machine = machine_setup(&job.plan, &job.suite, config, threads, job.manner);
+        let membership = job.membership;
+        if let Some(dir) = &tmpdir {
+            self.family.has_files_in(dir.path());
+        }
+        let watched = config.guard.enabled || job.suite.is_watched();
         let shared = Arc::new(Shared {
             suite: Arc::new(job.suite),
             writer: writer.clone(),
@@ -141,27 +164,34 @@ impl Session {
             run: job.run,
             threads,
             leak_timeout: config.run.leak_timeout,
+            leaks: config.run.leaks,
             style: Style {
                 capture: job.manner.capture,
                 success_output: job.manner.success_output,
             },
+            lookout: watched.then(Arc::default),
+            oom: OomWatch::open(self.clock.now()),
+            cores: cores(),
         });
         spill::forget_old(&job.target_dir, Clock::wall());
         let spill = spill::directory(&job.target_dir, &shared.run);
         let slots = open_slots(setup_of_machine.threads, &shared, config, &spill)?;
-        let recorder = writer.as_ref().map(|writer| {
-            Recorder::start(Arc::clone(writer), Arc::clone(&queue))
-                .map_err(|source| setup("a thread", source))
-        });
-        let recorder = recorder.transpose()?;
-        let watcher = self.watch(config, &slots, &queue, job.target_dir)?;
+        let recorder = start_recorder(writer.as_ref(), &queue)?;
+        let watcher = self.watch(config, &slots, &shared, job.target_dir)?;
         let mut stage = Stage {
             machine: Machine::new(setup_of_machine),
             performer: Performer {
                 suite: Arc::clone(&shared.suite),
+                leg: job.leg,
                 slots,
                 recorder,
                 sink: Arc::clone(sink),
+                family: Arc::clone(&self.family),
+                lookout: shared.lookout.clone(),
+                clock: self.clock,
+                sweeper: None,
+                board: membership.as_ref().map(|member| Arc::clone(member.board())),
+                left: Counters::default(),
                 failed: Vec::new(),
             },
             queue,
@@ -169,46 +199,125 @@ impl Session {
             watcher,
             began,
         };
+        self.conduct(&mut stage, membership.as_ref(), config.guard.enabled);
+        Ok(self.wind_up(stage, outline, tmpdir, sink))
+    }
+
+    /// Runs the tests, from the first to the last.
+    fn conduct(&self, stage: &mut Stage, membership: Option<&Membership>, guarded: bool) {
         self.family.spare_present();
+        self.tell(&Note::Spared {
+            processes: self.family.spared(),
+        });
         self.router.hand_over(&stage.queue);
+        if let Some(membership) = membership {
+            membership.board().connect(Some(Arc::clone(&stage.queue)));
+        }
         priority::raise();
-        let guarded = stage.watcher.is_some();
         dispatch(
             &mut stage.machine,
             &stage.queue,
             &self.clock,
             &mut stage.performer,
             guarded,
+            membership.map(Membership::board),
         );
-        Ok(self.wind_up(stage, outline, tmpdir, sink))
+        if let Some(membership) = membership {
+            membership.board().connect(None);
+            let stops = u64::from(stage.machine.outcome() == RunOutcome::Stopped);
+            membership.count(Counters {
+                stops,
+                ..stage.performer.left
+            });
+        }
     }
 
-    /// Starts the guard's eyes, if there is to be a guard.
+    /// Tells which limits of the tests that are to run can't be enforced here.
+    fn tell_unenforced(&self, job: &Job, sink: &Sink) {
+        let means = Means {
+            families: self.family.missing().is_none(),
+            processes: cfg!(target_os = "linux"),
+            cpu_shares: self.family.shares_cpu(),
+        };
+        let suspects = job.plan.suspects.iter().map(|suspect| &suspect.index);
+        let tests = job.plan.run.iter().chain(suspects);
+        let limits = tests.filter_map(|&test| job.suite.limits(test).map(Arc::as_ref));
+        for warning in unenforced(limits, means) {
+            sink(report::Event::Warning(warning));
+        }
+    }
+
+    /// Tells by what means the run goes to work, and what it has to do without. Returns how many tests may
+    /// run at once.
+    fn tell_means(&self, job: &Job, config: &Config, sink: &Sink) -> usize {
+        self.tell_missing(sink);
+        self.tell_unenforced(job, sink);
+        let wanted = threads(job, config);
+        let threads = affordable(descriptors(), wanted);
+        if threads < wanted {
+            sink(report::Event::Warning(few_descriptors(threads, wanted)));
+        }
+        sink(started(job, threads));
+        sink(report::Event::Mechanism(self.family.mechanism()));
+        threads
+    }
+
+    /// Tells what of the families of tests can't be seen here.
+    fn tell_missing(&self, sink: &Sink) {
+        if let Some(missing) = self.family.missing() {
+            sink(report::Event::Warning(Warning {
+                message: chain(missing),
+                hint: None,
+            }));
+        }
+    }
+
+    /// Starts the eyes of the guard and of the limits, if there is anything to watch.
     fn watch(
         &self,
         config: &Config,
         slots: &[Slot],
-        queue: &Arc<Queue>,
+        shared: &Arc<Shared>,
         target_dir: Utf8PathBuf,
     ) -> Result<Option<Watcher>, RunError> {
-        if !config.guard.enabled {
+        let Some(lookout) = &shared.lookout else {
             return Ok(None);
-        }
+        };
+        let places = slots.iter().enumerate().map(|(slot, handle)| {
+            let (control, desk) = (Arc::clone(&handle.control), Arc::clone(&handle.desk));
+            let slot = slot.to_string();
+            // Beside the run, a slot is enough: it runs one test at a time, and ends what is left of it.
+            let run = (variables::STT_RUN_ID, shared.run.as_str());
+            let marker = Marker::new([run, (variables::NEXTEST_TEST_GLOBAL_SLOT, slot.as_str())]);
+            Place::new(control, desk, marker)
+        });
+        let reader = FamilyReader::new(
+            Arc::clone(&self.family),
+            places.collect(),
+            self.clock,
+            config.guard.clone(),
+            shared.cores,
+        );
         let watch = Watch {
             sampler: Sampler::new(SamplerConfig::new(target_dir), self.clock),
-            family: Arc::clone(&self.family),
-            slots: slots.iter().map(|slot| Arc::clone(&slot.control)).collect(),
-            queue: Arc::clone(queue),
-            clock: self.clock,
+            reader,
+            shared: Arc::clone(shared),
             config: config.guard.clone(),
-            cores: cores(),
-            sharing: Sharing::default(),
-            walked: None,
+            lookout: Arc::clone(lookout),
         };
         Watcher::start(watch)
             .map(Some)
             .map_err(|source| setup("the guard's thread", source))
     }
+}
+
+fn start_recorder(
+    writer: Option<&Arc<Writer>>,
+    queue: &Arc<Queue>,
+) -> Result<Option<Recorder>, RunError> {
+    let start = |writer: &Arc<Writer>| Recorder::start(Arc::clone(writer), Arc::clone(queue));
+    let started = writer.map(start).transpose();
+    started.map_err(|source| setup("a thread", source))
 }
 
 /// How many tests may run at once. Tests that share a terminal take turns.
@@ -217,6 +326,15 @@ fn threads(job: &Job, config: &Config) -> usize {
         _ if !job.manner.capture => 1,
         Some(count) => count.get(),
         None => cores(),
+    }
+}
+
+fn few_descriptors(threads: usize, wanted: usize) -> Warning {
+    Warning {
+        message: format!(
+            "the limit of open files allows {threads} tests at once instead of {wanted}"
+        ),
+        hint: Some("raise it with `ulimit -n`".to_owned()),
     }
 }
 
@@ -231,23 +349,18 @@ fn started(job: &Job, threads: usize) -> report::Event {
     }
 }
 
-/// Tells the tests that are ignored, once a run: a resumed one has told them before.
-fn tell_ignored(job: &Job, sink: &Sink) {
-    let told = if job.leg == 1 {
-        &*job.plan.ignored
-    } else {
-        &[]
-    };
-    for &test in told {
+/// Tells the results that are known without running anything.
+fn tell(known: Vec<ResultRecord>, job: &Job, sink: &Sink) {
+    let counts = counts(&job.plan);
+    for result in known {
         sink(report::Event::TestFinished(Box::new(TestFinished {
-            test: job.suite.id(test),
-            outcome: TestOutcome::Ignored,
-            duration: Duration::ZERO,
-            cpu: Duration::ZERO,
-            peak_memory: Bytes(0),
+            test: result.test,
+            outcome: result.outcome,
+            duration: result.duration,
+            resources: Resources::default(),
             output: None,
             leak: None,
-            counts: counts(&job.plan),
+            counts,
             total: job.suite.len(),
         })));
     }
@@ -257,6 +370,7 @@ fn tell_ignored(job: &Job, sink: &Sink) {
 pub(crate) fn counts(plan: &ResumePlan) -> Counts {
     let mut counts = Counts {
         ignored: plan.ignored.len(),
+        failed: plan.condemned.len(),
         ..Counts::default()
     };
     for result in &plan.kept {
@@ -270,13 +384,8 @@ pub(crate) fn counts(plan: &ResumePlan) -> Counts {
     counts
 }
 
-fn machine_setup(
-    plan: &ResumePlan,
-    suite: &Suite,
-    config: &Config,
-    threads: usize,
-    manner: Manner,
-) -> Setup {
+fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
+    let plan = &job.plan;
     let run = &config.run;
     let guard = &config.guard;
     // More slots than tests would only be idle.
@@ -290,24 +399,37 @@ fn machine_setup(
             .map(|suspect| (suspect.index, suspect.breaches))
             .collect(),
         counts: counts(plan),
+        limits: job.suite.all_limits(),
+        failures: plan.condemned.len(),
         times: Times {
             slow: run.slow_timeout,
             terminate_after: run.terminate_after,
             grace: run.grace_period,
             guard_grace: guard.grace_period,
-            record_started: RECORD_STARTED,
+            record_started: if job.record_starts {
+                Duration::ZERO
+            } else {
+                RECORD_STARTED
+            },
         },
         max_fail: run.max_fail.and_then(|most| NonZeroUsize::new(most.get())),
         policy: guard.enabled.then(|| Policy::new(guard, cores())),
         telling: Telling {
-            starts: manner.starts,
-            progress: manner.progress,
+            starts: job.manner.starts,
+            progress: job.manner.progress,
             base: report::Progress {
-                total: suite.len(),
+                total: job.suite.len(),
                 memory_threshold: guard.enabled.then_some(guard.memory_threshold),
                 cpu_threshold: guard.enabled.then_some(guard.cpu_threshold),
                 ..report::Progress::default()
             },
+        },
+        standing: Standing {
+            may: match &job.membership {
+                Some(membership) if membership.has_shares() => 0,
+                Some(_) | None => usize::MAX,
+            },
+            ..Standing::default()
         },
     }
 }
@@ -324,70 +446,9 @@ fn open_slots(
     };
     (0..count)
         .map(|number| {
-            let capture = Capture::new(limits, spill.to_owned(), format!("slot-{number}"));
+            let capture = Capture::new(limits, spill.to_owned(), spill::name_of(number));
             Slot::open(number, Arc::clone(shared), capture)
                 .map_err(|source| setup("a thread for a test", source))
         })
         .collect()
-}
-
-/// Puts the checkpoint of this leg in place: the kept results and the ignored tests are in it before
-/// the first test starts. Without one the tests run all the same.
-fn open_checkpoint(job: &Job, config: &Config, sink: &Sink) -> Option<Writer> {
-    if !config.checkpoint.enabled {
-        return None;
-    }
-    let selected = job.suite.selected();
-    let carried = job
-        .plan
-        .carried(&selected)
-        .chain(ignored(&job.plan, &selected));
-    let header = Header {
-        tool: concat!("cargo-stt ", env!("CARGO_PKG_VERSION")).to_owned(),
-        run: job.run.clone(),
-        leg: job.leg,
-        created: timestamp(Clock::wall()),
-        workspace_root: job.root.clone(),
-        selection: job.selection.clone(),
-        config_hash: config_hash(config),
-        binaries: job.records.clone(),
-    };
-    let created = Writer::create(&job.checkpoint, &header, carried);
-    created
-        .inspect_err(|error| {
-            sink(report::Event::Warning(Warning {
-                message: format!("this run can't be resumed: {}", chain(error)),
-                hint: Some("choose another place with --checkpoint".to_owned()),
-            }));
-        })
-        .ok()
-}
-
-/// A hash of the settings that can change a result.
-pub fn config_hash(config: &Config) -> ContentHash {
-    let run = &config.run;
-    let parts = (
-        run.slow_timeout,
-        run.terminate_after,
-        run.leak_timeout,
-        run.tmpdir,
-    );
-    ContentHash::of(format!("{parts:?}").as_bytes())
-}
-
-fn ignored<'a>(
-    plan: &'a ResumePlan,
-    selected: &'a [Selected],
-) -> impl Iterator<Item = Record> + 'a {
-    plan.ignored.iter().map(|&test| {
-        Record::Result(ResultRecord {
-            test: selected[test].test.clone(),
-            outcome: TestOutcome::Ignored,
-            duration: Duration::ZERO,
-            cpu: Duration::ZERO,
-            peak_memory: Bytes(0),
-            output: None,
-            leaks: Vec::new(),
-        })
-    })
 }

@@ -3,28 +3,39 @@
 //! The machine knows tests by their numbers and slots by theirs. It has no clock: the moment is an
 //! argument, so that a property test can drive it through years in a second.
 
+mod among;
 mod ending;
 mod guarding;
+mod limiting;
 mod timing;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::StopCause;
 use crate::clock::Moment;
+use crate::guard::Memory;
 use crate::guard::Policy;
+use crate::guard::Verdict;
+use crate::limits::Limits;
 use crate::outcome::EndReason;
 use crate::outcome::RunOutcome;
 use crate::outcome::Unfinished;
 use crate::report::Counts;
 use crate::report::Progress as ProgressState;
+use crate::report::Warning;
 use crate::run::event::Action;
 use crate::run::event::Event;
 use crate::run::event::Notice;
-use crate::schedule::Admission;
+use crate::run::event::Standing;
 use crate::schedule::Order;
 use crate::schedule::Slots;
 use crate::signal::Signal;
 use crate::units::Bytes;
+
+/// The signal as which the death of the supervisor counts (`signal(7)`).
+const SIGTERM: i32 = 15;
 
 /// What a machine is made of.
 #[derive(Debug)]
@@ -37,6 +48,10 @@ pub(crate) struct Setup {
     pub(crate) suspects: Vec<(usize, u32)>,
     /// The results that exist already.
     pub(crate) counts: Counts,
+    /// What each test may use, by its number; empty when no test has limits.
+    pub(crate) limits: Vec<Option<Arc<Limits>>>,
+    /// How many of them are failures that this leg has found before its first test.
+    pub(crate) failures: usize,
     /// The limits of time.
     pub(crate) times: Times,
     /// After how many failures of this leg no further test starts.
@@ -45,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) policy: Option<Policy>,
     /// What is told while nothing ends.
     pub(crate) telling: Telling,
+    /// How the run stands among others, until more is known.
+    pub(crate) standing: Standing,
 }
 
 /// The limits of time.
@@ -58,7 +75,7 @@ pub(crate) struct Times {
     pub(crate) grace: Duration,
     /// The same when the guard ends something.
     pub(crate) guard_grace: Duration,
-    /// After this time a test is written down as started.
+    /// After this time a test is written down as started; at zero before it starts.
     pub(crate) record_started: Duration,
 }
 
@@ -100,10 +117,14 @@ struct Running {
     recorded: bool,
     /// Why it is being ended.
     ending: Option<EndReason>,
-    /// Whether the guard takes it for the cause of what it stopped the run for.
-    blamed: bool,
+    /// Whether it was killed at once for a limit.
+    killed: bool,
+    /// What the guard holds against it, when it takes it for the cause of what it ended tests for.
+    blamed: Option<String>,
     /// What its family used at the last reading.
     memory: Option<Bytes>,
+    /// What it may use.
+    limits: Option<Arc<Limits>>,
 }
 
 /// What the guard saw when it stopped the run.
@@ -113,6 +134,8 @@ pub(crate) struct Stopped {
     pub(crate) at: Moment,
     /// What was over which threshold.
     pub(crate) reason: String,
+    /// What of both it was.
+    pub(crate) cause: StopCause,
     /// The running tests by memory, the largest first.
     pub(crate) largest: Vec<(usize, Bytes)>,
     /// The tests that were ended.
@@ -124,12 +147,16 @@ pub(crate) struct Stopped {
 pub(crate) struct Machine {
     order: Order,
     slots: Slots<Running>,
-    admission: Admission,
+    /// How many tests may run at once when nothing is in the way.
+    threads: usize,
+    /// What the guard allows until its next word.
+    verdict: Verdict,
     policy: Option<Policy>,
     phase: Phase,
     counts: Counts,
     failures: usize,
     max_fail: Option<NonZeroUsize>,
+    limits: Vec<Option<Arc<Limits>>>,
     times: Times,
     telling: Telling,
     /// When the progress was told last.
@@ -139,27 +166,39 @@ pub(crate) struct Machine {
     /// When it went on after it was suspended.
     went_on: Moment,
     stopped: Option<Stopped>,
+    standing: Standing,
+    /// What the last tests have used at most.
+    peaks: Vec<Bytes>,
+    /// The memory that the guard watches.
+    memory: Option<Memory>,
 }
 
 impl Machine {
     /// A run in which nothing has started.
     pub(crate) fn new(setup: Setup) -> Self {
-        Self {
+        let mut machine = Self {
             order: Order::new(setup.together, setup.suspects),
             slots: Slots::new(setup.threads),
-            admission: Admission::open(setup.threads),
+            threads: setup.threads,
+            verdict: Verdict::open(setup.threads),
             policy: setup.policy,
             phase: Phase::Running,
             counts: setup.counts,
-            failures: 0,
+            failures: setup.failures,
             max_fail: setup.max_fail,
+            limits: setup.limits,
             times: setup.times,
             telling: setup.telling,
             told: Moment::ZERO,
             paused: None,
             went_on: Moment::ZERO,
             stopped: None,
-        }
+            standing: setup.standing,
+            peaks: Vec::new(),
+            memory: None,
+        };
+        machine.fail_fast();
+        machine
     }
 
     /// Takes one event and says what is to be done, in this order.
@@ -172,6 +211,7 @@ impl Machine {
                 self.sampled(&sample, now, &mut actions);
             }
             Event::Signal(signal) => self.signalled(signal, now, &mut actions),
+            Event::Standing(standing) => self.stands(standing, &mut actions),
             Event::Warning(warning) => actions.push(Action::Show(Notice::Warning(warning))),
             Event::Tick => {}
         }
@@ -214,7 +254,10 @@ impl Machine {
 
     /// Starts what may start.
     fn fill(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        while self.phase == Phase::Running && self.admission.admits(self.slots.taken()) {
+        while self.phase == Phase::Running
+            && self.slots.taken() < self.standing.may
+            && self.verdict.may_start(self.slots.taken())
+        {
             if self.suspect_runs() {
                 return;
             }
@@ -226,19 +269,24 @@ impl Machine {
                 breaches: next.breaches,
                 started: now,
                 slow: 0,
-                recorded: false,
+                recorded: self.times.record_started.is_zero(),
                 ending: None,
-                blamed: false,
+                killed: false,
+                blamed: None,
                 memory: None,
+                limits: self.limits.get(next.test).cloned().flatten(),
             };
-            // `admits` is false when as many tests run as there are slots.
+            // The verdict never allows more tests than there are slots.
             let Some(slot) = self.slots.take(running) else {
                 return;
             };
             if self.telling.starts {
                 actions.push(Action::Show(Notice::Started { test: next.test }));
             }
-            let alone = next.breaches.is_some() || self.admission.threads == 1;
+            if self.times.record_started.is_zero() {
+                actions.push(Action::RecordStarted { test: next.test });
+            }
+            let alone = next.breaches.is_some() || self.threads == 1;
             actions.push(Action::Start {
                 slot,
                 test: next.test,
@@ -259,6 +307,7 @@ impl Machine {
             Signal::Interrupt(number) => self.interrupted(number, actions),
             Signal::Suspend => self.suspend(now, actions),
             Signal::Continue => self.go_on(now, actions),
+            Signal::Abandoned => self.abandoned(actions),
         }
     }
 
@@ -275,6 +324,22 @@ impl Machine {
             self.times.grace
         };
         self.end_all(Unfinished::Interrupted, grace, actions);
+    }
+
+    /// The supervisor is dead, and nobody sees to what we leave: the tests end without a grace.
+    fn abandoned(&mut self, actions: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Interrupted(_)) {
+            self.phase = Phase::Interrupted(SIGTERM);
+        }
+        // Who is killed before he is ordered to end would have failed.
+        self.end_all(Unfinished::Interrupted, Duration::ZERO, actions);
+        actions.push(Action::EndEverybody);
+        // The signal alone would have a person look for who has sent it.
+        actions.push(Action::Show(Notice::Warning(Warning {
+            message: "the process that you started was killed, and so the run has been ended"
+                .to_owned(),
+            hint: None,
+        })));
     }
 
     /// Ends every running test. A test that is being ended already keeps its reason, but not a
@@ -294,5 +359,7 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;

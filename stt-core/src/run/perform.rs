@@ -2,38 +2,59 @@
 //! is the recorder's, and not for a terminal, which is the sink's.
 
 use std::sync::Arc;
+use std::thread;
 
 use nix::sys::signal::Signal as Kill;
 
 use crate::checkpoint::Record;
 use crate::checkpoint::UnfinishedRecord;
+use crate::clock::Clock;
+use crate::coordinator::Counters;
 use crate::id::TestId;
 use crate::outcome::TestOutcome;
 use crate::process::EndOrder;
+use crate::process::Family;
 use crate::report;
 use crate::report::GuardNotice;
 use crate::report::TestFinished;
 use crate::run::Sink;
+use crate::run::board::Board;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::run::event::Progress;
 use crate::run::event::TestEnd;
 use crate::run::recorder::Recorder;
+use crate::run::session::SWEEP;
 use crate::run::slot::Order;
 use crate::run::slot::Slot;
 use crate::run::suite::Suite;
+use crate::run::watcher::Lookout;
 use crate::signal;
 
 /// The hands of a run.
 pub(crate) struct Performer {
     /// The tests.
     pub(crate) suite: Arc<Suite>,
+    /// Which leg of the run this is.
+    pub(crate) leg: u32,
     /// The places where they run.
     pub(crate) slots: Vec<Slot>,
     /// Who writes what need not be written at once; `None` when no checkpoint is kept.
     pub(crate) recorder: Option<Recorder>,
     /// Who is told.
     pub(crate) sink: Sink,
+    /// All descendants.
+    pub(crate) family: Arc<Family>,
+    /// Where the sampler waits; `None` when nobody watches.
+    pub(crate) lookout: Option<Arc<Lookout>>,
+    /// The clock.
+    pub(crate) clock: Clock,
+    /// Where the run says how it stands, for other runs.
+    pub(crate) board: Option<Arc<Board>>,
+    /// Who ends everybody, once nobody watches over us.
+    pub(crate) sweeper: Option<thread::JoinHandle<()>>,
+    /// What the tests of this leg have left behind.
+    pub(crate) left: Counters,
     /// The failed tests of this leg.
     pub(crate) failed: Vec<(TestId, TestOutcome)>,
 }
@@ -51,12 +72,27 @@ impl Performer {
                 // A signal that is refused is a process that may not be ended: the sweep reports it.
                 drop(self.slots[slot].control.end(EndOrder { reason, grace }));
             }
-            Action::Pause { slot, go_on } => {
-                let signal = if go_on { Kill::SIGCONT } else { Kill::SIGSTOP };
-                // A test that has just ended needs no signal.
-                drop(self.slots[slot].control.signal(signal));
+            Action::EndEverybody => self.end_everybody(),
+            Action::LookAway => {
+                if let Some(lookout) = &self.lookout {
+                    lookout.end();
+                }
             }
-            Action::SuspendSelf => signal::suspend(),
+            Action::Pause { slot, go_on } => {
+                let control = &self.slots[slot].control;
+                // A test that has just ended needs no signal.
+                drop(if go_on {
+                    control.signal(Kill::SIGCONT)
+                } else {
+                    control.suspend()
+                });
+            }
+            Action::SuspendSelf => {
+                if let Some(board) = &self.board {
+                    board.stand_still();
+                }
+                signal::suspend();
+            }
             Action::RecordStarted { test } => {
                 self.record(Record::Started {
                     test: self.suite.id(test),
@@ -66,15 +102,27 @@ impl Performer {
                 test,
                 why,
                 breaches,
+                evidence,
             } => {
+                let evidence = evidence.map(|sentence| format!("leg {}: {sentence}", self.leg));
                 self.record(Record::Unfinished(UnfinishedRecord {
                     test: self.suite.id(test),
                     why: Some(why),
                     breaches: breaches.unwrap_or(0),
+                    evidence: evidence.into_iter().collect(),
                 }));
             }
             Action::Show(notice) => self.show(notice),
         }
+    }
+
+    /// Has everybody below us ended, on a thread of its own: here the ends of tests are waited for.
+    fn end_everybody(&mut self) {
+        let (family, clock) = (Arc::clone(&self.family), self.clock);
+        let sweep = move || family.end_all(&clock, clock.now().saturating_add(SWEEP));
+        let thread = thread::Builder::new().name("stt-sweep".to_owned());
+        // Without a thread the sweep at the end does it.
+        self.sweeper = thread.spawn(sweep).ok();
     }
 
     fn record(&self, record: Record) {
@@ -135,12 +183,15 @@ impl Performer {
         if outcome.is_failed() {
             self.failed.push((test.clone(), outcome.clone()));
         }
+        for process in end.leak.iter().flat_map(|leak| &leak.processes) {
+            self.left.processes += 1;
+            self.left.ports += process.ports.len() as u64;
+        }
         report::Event::TestFinished(Box::new(TestFinished {
             test,
             outcome,
             duration: end.duration,
-            cpu: end.cpu,
-            peak_memory: end.peak_memory,
+            resources: end.resources,
             output: end.output.map(Arc::new),
             leak: end.leak,
             counts,

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,17 +11,21 @@ use camino::Utf8Path;
 
 use crate::command::CommandLine;
 use crate::command::Environment;
+use crate::config::Config;
 use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
+use crate::discovery::LimitRules;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
+use crate::discovery::Needs;
 use crate::discovery::Rustc;
 use crate::discovery::Setting;
 use crate::discovery::TestBinary;
 use crate::discovery::Toolchain;
 use crate::discovery::Workspace;
 use crate::discovery::build_command;
+use crate::discovery::graph_command;
 use crate::discovery::metadata_command;
 use crate::discovery::rustc_command;
 use crate::discovery::test_binaries;
@@ -90,7 +95,35 @@ impl Session {
             let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
             return Err(RunError::MetadataFailed { stderr });
         }
-        Workspace::parse(&answer.stdout).map_err(RunError::Metadata)
+        let workspace = Workspace::parse(&answer.stdout).map_err(RunError::Metadata)?;
+        Ok(workspace.with_answer(answer.stdout))
+    }
+
+    /// What each test may use. Cargo is asked again only if a filter asks for dependencies: to know them may
+    /// need the network.
+    ///
+    /// # Errors
+    /// A filter does not fit the workspace, `run.limits` names no set, or cargo does not know the
+    /// dependencies.
+    pub fn limit_rules(
+        &self,
+        site: &Site<'_>,
+        workspace: &mut Workspace,
+        config: &Config,
+    ) -> Result<LimitRules, RunError> {
+        let default = config.run.limits.as_deref().unwrap_or_default();
+        let default = config.limits.choose(default).map_err(RunError::Limits)?;
+        let mut metadata = workspace.take_answer();
+        if Needs::of(&config.overrides) == Needs::Dependencies {
+            let command = graph_command(site.cargo, site.place, site.cwd, &self.env);
+            let (exit, answer) = self.ask(&command)?;
+            if exit != Exit::Code(0) {
+                let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
+                return Err(RunError::MetadataFailed { stderr });
+            }
+            metadata = String::from_utf8_lossy(&answer.stdout).into_owned();
+        }
+        LimitRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
     }
 
     /// Asks the compiler about the host and the targets of the build.
@@ -119,8 +152,10 @@ impl Session {
             .into_iter()
             .map(|target| about(Some(target)));
         Ok(Toolchain {
-            host,
-            targets: targets.collect::<Result<_, _>>()?,
+            host: Arc::new(host),
+            targets: targets
+                .map(|one| one.map(Arc::new))
+                .collect::<Result<_, _>>()?,
         })
     }
 

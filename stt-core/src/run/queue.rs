@@ -28,7 +28,9 @@ impl Queue {
     pub(crate) fn push(&self, event: Event) {
         let mut lanes = self.lock();
         match event {
-            Event::Sample(_) | Event::Signal(_) => lanes.urgent.push_back(event),
+            Event::Sample(_) | Event::Signal(_) | Event::Standing(_) => {
+                lanes.urgent.push_back(event);
+            }
             Event::Ended { .. } | Event::Warning(_) | Event::Tick => lanes.normal.push_back(event),
         }
         drop(lanes);
@@ -71,7 +73,11 @@ impl Queue {
         let waiting = std::mem::take(&mut self.lock().normal);
         let warnings = waiting.into_iter().filter_map(|event| match event {
             Event::Warning(warning) => Some(warning),
-            Event::Ended { .. } | Event::Sample(_) | Event::Signal(_) | Event::Tick => None,
+            Event::Ended { .. }
+            | Event::Sample(_)
+            | Event::Signal(_)
+            | Event::Standing(_)
+            | Event::Tick => None,
         });
         warnings.collect()
     }

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::checkpoint::CheckpointError;
 use crate::checkpoint::Record;
 use crate::checkpoint::Writer;
 use crate::report::Warning;
@@ -65,11 +66,30 @@ fn write_all(records: &mpsc::Receiver<Record>, writer: &Writer, queue: &Queue) {
 }
 
 /// Reports a checkpoint that can't be written: the tests go on without it.
-pub(crate) fn warn(queue: &Queue, error: Option<crate::checkpoint::CheckpointError>) {
+pub(crate) fn warn(queue: &Queue, error: Option<CheckpointError>) {
     if let Some(error) = error {
         queue.push(Event::Warning(Warning {
             message: format!("the checkpoint is incomplete: {}", chain(&error)),
-            hint: Some("free the disk, or choose another place with --checkpoint".to_owned()),
+            hint: Some(hint(&error).to_owned()),
         }));
+    }
+}
+
+/// What a person can do about it.
+fn hint(error: &CheckpointError) -> &'static str {
+    match error {
+        CheckpointError::Replaced { .. } => {
+            "of two runs at once in one workspace, give one its own place with --checkpoint"
+        }
+        CheckpointError::TooLong { .. } => "that test is run again after a --resume",
+        CheckpointError::Header { .. } | CheckpointError::NotAFile { .. } => {
+            "choose another place with --checkpoint"
+        }
+        CheckpointError::Create { .. }
+        | CheckpointError::Write { .. }
+        | CheckpointError::Lost { .. }
+        | CheckpointError::Sync { .. } => {
+            "free the disk, or choose another place with --checkpoint"
+        }
     }
 }

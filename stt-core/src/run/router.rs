@@ -1,6 +1,7 @@
 //! Where a signal goes: to the children of the preparation, or to the dispatcher of the run.
 
 use std::sync::Arc;
+use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -24,12 +25,16 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     state: Mutex<State>,
+    /// [`Router::interrupted_within`] waits here.
+    interrupted: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     /// The first signal that asked the runner to end.
     interrupt: Option<i32>,
+    /// Whether the supervisor is dead.
+    abandoned: bool,
     /// The time between TERM and KILL for the children of the preparation.
     grace: Duration,
     /// The children of the preparation.
@@ -42,6 +47,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             interrupt: None,
+            abandoned: false,
             grace: GRACE,
             children: Vec::new(),
             queue: None,
@@ -52,7 +58,10 @@ impl Default for State {
 impl Router {
     /// Gives the children of the preparation this time between TERM and KILL.
     pub(crate) fn set_grace(&self, grace: Duration) {
-        self.lock().grace = grace;
+        let mut state = self.lock();
+        if !state.abandoned {
+            state.grace = grace;
+        }
     }
 
     /// Takes one signal.
@@ -60,6 +69,7 @@ impl Router {
         let mut state = self.lock();
         if let Some(queue) = &state.queue {
             queue.push(Event::Signal(signal));
+            state.abandoned |= signal == Signal::Abandoned;
             return;
         }
         match signal {
@@ -70,17 +80,34 @@ impl Router {
                     state.grace
                 };
                 state.interrupt.get_or_insert(number);
+                self.interrupted.notify_all();
                 for child in &state.children {
                     // Who has just gone needs no end.
                     drop(child.end(interrupted(grace)));
                 }
             }
             Signal::Suspend => {
-                pass_on(&state.children, Kill::SIGSTOP);
+                for child in &state.children {
+                    // A child that is gone needs no signal.
+                    drop(child.suspend());
+                }
                 drop(state);
                 signal::suspend();
             }
-            Signal::Continue => pass_on(&state.children, Kill::SIGCONT),
+            Signal::Continue => {
+                for child in &state.children {
+                    drop(child.signal(Kill::SIGCONT));
+                }
+            }
+            Signal::Abandoned => {
+                state.abandoned = true;
+                state.interrupt.get_or_insert(libc::SIGTERM);
+                self.interrupted.notify_all();
+                state.grace = Duration::ZERO;
+                for child in &state.children {
+                    drop(child.end(interrupted(Duration::ZERO)));
+                }
+            }
         }
     }
 
@@ -106,11 +133,28 @@ impl Router {
         self.lock().interrupt
     }
 
+    /// Waits for so long, or until the runner is asked to end; by which signal, if it was.
+    pub(crate) fn interrupted_within(&self, time: Duration) -> Option<i32> {
+        let waiting = |state: &mut State| state.interrupt.is_none();
+        let waited = self
+            .interrupted
+            .wait_timeout_while(self.lock(), time, waiting);
+        waited.unwrap_or_else(PoisonError::into_inner).0.interrupt
+    }
+
+    /// Whether the supervisor is dead.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
+    }
+
     /// From now on signals go to the queue; one that came already is put there.
     pub(crate) fn hand_over(&self, queue: &Arc<Queue>) {
         let mut state = self.lock();
         if let Some(number) = state.interrupt {
             queue.push(Event::Signal(Signal::Interrupt(number)));
+        }
+        if state.abandoned {
+            queue.push(Event::Signal(Signal::Abandoned));
         }
         state.queue = Some(Arc::clone(queue));
     }
@@ -124,12 +168,5 @@ fn interrupted(grace: Duration) -> EndOrder {
     EndOrder {
         reason: EndReason::Unfinished(Unfinished::Interrupted),
         grace,
-    }
-}
-
-fn pass_on(children: &[Arc<Control>], signal: Kill) {
-    for child in children {
-        // A child that is gone needs no signal.
-        drop(child.signal(signal));
     }
 }

@@ -11,28 +11,42 @@ use crate::checkpoint::Record;
 use crate::checkpoint::ResultRecord;
 use crate::checkpoint::Writer;
 use crate::clock::Clock;
+use crate::clock::Moment;
+use crate::config::Leaks;
 use crate::discovery::variables;
+use crate::guard::OomWatch;
+use crate::guard::SlotUse;
+use crate::guard::limited;
 use crate::id::RunId;
 use crate::id::TestId;
-use crate::outcome::Failure;
-use crate::outcome::TestOutcome;
+use crate::limits::Limits;
+use crate::limits::Resources;
 use crate::process::Capture;
+use crate::process::Child;
 use crate::process::Control;
 use crate::process::Ended;
 use crate::process::Family;
+use crate::process::Held;
 use crate::process::Marker;
 use crate::process::Settled;
 use crate::process::Stdio;
 use crate::process::Terms;
 use crate::process::drive;
+use crate::process::own_peak_memory;
 use crate::process::spawn;
+use crate::report::Leak;
+use crate::report::Warning;
+use crate::run::desk::Desk;
+use crate::run::desk::Test;
+use crate::run::error::chain;
 use crate::run::event::Event;
 use crate::run::event::TestEnd;
 use crate::run::queue::Queue;
 use crate::run::recorder;
 use crate::run::settle;
+use crate::run::settle::Facts;
 use crate::run::suite::Suite;
-use crate::units::Bytes;
+use crate::run::watcher::Lookout;
 
 /// What every slot of a run shares.
 #[derive(Debug)]
@@ -53,8 +67,16 @@ pub(crate) struct Shared {
     pub(crate) threads: usize,
     /// How long a test's output may stay open after it.
     pub(crate) leak_timeout: Duration,
+    /// What happens to a test that leaves something behind.
+    pub(crate) leaks: Leaks,
     /// How tests are started and what is kept of their output.
     pub(crate) style: Style,
+    /// Where the sampler waits; `None` when nobody watches.
+    pub(crate) lookout: Option<Arc<Lookout>>,
+    /// What tells a test that the kernel killed for want of memory from others.
+    pub(crate) oom: OomWatch,
+    /// How many cores can fill memory.
+    pub(crate) cores: usize,
 }
 
 /// How tests are started and what is kept of their output.
@@ -80,6 +102,8 @@ pub(crate) struct Order {
 pub(crate) struct Slot {
     /// The way to the process that runs in it.
     pub(crate) control: Arc<Control>,
+    /// What its test may use and what it was seen to use.
+    pub(crate) desk: Arc<Desk>,
     orders: mpsc::Sender<Order>,
     thread: thread::JoinHandle<()>,
 }
@@ -90,13 +114,17 @@ impl Slot {
     /// # Errors
     /// The system refuses a thread or a descriptor.
     pub(crate) fn open(number: usize, shared: Arc<Shared>, capture: Capture) -> io::Result<Self> {
-        let control = Arc::new(Control::new()?);
+        let group = shared.family.slot_group(number);
+        let control = Arc::new(Control::in_group(group)?);
+        let desk = Arc::new(Desk::default());
         let (orders, received) = mpsc::channel();
         let worker = Worker {
             number,
             shared,
             control: Arc::clone(&control),
+            desk: Arc::clone(&desk),
             capture,
+            told: false,
         };
         let thread = thread::Builder::new()
             .name(format!("stt-slot-{number}"))
@@ -104,6 +132,7 @@ impl Slot {
             .spawn(move || worker.work(&received))?;
         Ok(Self {
             control,
+            desk,
             orders,
             thread,
         })
@@ -129,7 +158,10 @@ struct Worker {
     number: usize,
     shared: Arc<Shared>,
     control: Arc<Control>,
+    desk: Arc<Desk>,
     capture: Capture,
+    /// Whether it was told that tests run outside of a control group.
+    told: bool,
 }
 
 impl Worker {
@@ -157,29 +189,87 @@ impl Worker {
             Stdio::Inherit
         };
         self.capture.reset();
+        let held = self.make_ready(shared.suite.limits(order.test).map(AsRef::as_ref));
         match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => {
+                let limits = shared.suite.limits(order.test);
+                let held = child.held(held);
+                let started = shared.clock.now();
+                self.begin(&child, limits, held, started);
                 let terms = shared.terms(order, id);
                 let output = &mut self.capture;
                 let (control, family) = (&self.control, &shared.family);
                 let ended = drive(child, control, output, &terms, family, &shared.clock);
-                self.end(ended)
+                self.end(ended, limits.map(Arc::as_ref), held, started)
             }
             Err(error) => TestEnd {
-                settled: Settled::Final(TestOutcome::Failed(Failure::Start {
-                    reason: super::error::chain(&error),
-                })),
+                settled: settle::not_started(&error),
                 duration: Duration::ZERO,
-                cpu: Duration::ZERO,
-                peak_memory: Bytes(0),
+                resources: Resources::default(),
                 output: None,
                 leak: None,
             },
         }
     }
 
-    fn end(&mut self, ended: Ended) -> TestEnd {
-        let settled = settle::settled(&ended);
+    /// Makes the slot's place ready. Without a control group the test runs all the same, its family is
+    /// found by other means, and that is told once.
+    fn make_ready(&mut self, limits: Option<&Limits>) -> Held {
+        self.control.begin(limits).unwrap_or_else(|error| {
+            if !std::mem::replace(&mut self.told, true) {
+                let message = format!("tests run outside of a control group: {}", chain(&error));
+                self.shared.queue.push(Event::Warning(Warning {
+                    message,
+                    hint: None,
+                }));
+            }
+            Held::default()
+        })
+    }
+
+    /// Has those limits of a child that was just started looked after that are watched.
+    fn begin(&self, child: &Child, limits: Option<&Arc<Limits>>, held: Held, started: Moment) {
+        self.desk.begin(Test {
+            leader: child.pid(),
+            limits: limits.cloned(),
+            memory_is_held: held.memory,
+            peak: None,
+        });
+        let Some(limits) = limits else { return };
+        let nothing = SlotUse {
+            memory_is_held: held.memory,
+            ..SlotUse::default()
+        };
+        let cores = self.shared.cores;
+        let memory = limited::memory_within(limits, &nothing, cores).into_iter();
+        let first_look = memory
+            .chain(limited::rest_within(limits, &nothing, cores))
+            .min();
+        if let (Some(lookout), Some(within)) = (&self.shared.lookout, first_look) {
+            lookout.look_by(started + within);
+        }
+    }
+
+    fn end(
+        &mut self,
+        ended: Ended,
+        limits: Option<&Limits>,
+        held: Held,
+        started: Moment,
+    ) -> TestEnd {
+        let peak = self.desk.end();
+        let resources = settle::resources(&ended, peak);
+        let (oom, now) = (&self.shared.oom, self.shared.clock.now());
+        let facts = Facts {
+            limits,
+            memory_is_held: held.memory,
+            peak,
+            own_peak: limits.and_then(|_| own_peak_memory()),
+            memory_was_short: settle::died_of(&ended, "SIGKILL")
+                && oom.killed_just_before(now, started),
+            leaks_fail: self.shared.leaks == Leaks::Fail,
+        };
+        let settled = settle::settled(&ended, &resources, &facts);
         let wanted = match &settled {
             Settled::Final(outcome) => outcome.is_failed() || self.shared.style.success_output,
             Settled::Unfinished(_) => false,
@@ -188,8 +278,7 @@ impl Worker {
         TestEnd {
             settled,
             duration: ended.duration,
-            cpu: ended.cpu,
-            peak_memory: ended.peak_memory,
+            resources,
             output: output.map(settle::captured),
             leak: settle::leak(ended.left),
         }
@@ -206,10 +295,13 @@ impl Worker {
             test,
             outcome: outcome.clone(),
             duration: end.duration,
-            cpu: end.cpu,
-            peak_memory: end.peak_memory,
+            cpu: end.resources.cpu,
+            peak_memory: end.resources.peak_memory,
+            processes: end.resources.processes,
+            read: end.resources.read,
+            written: end.resources.written,
             output: output.map(settle::recorded),
-            leaks: end.leak.as_ref().map(settle::lines).unwrap_or_default(),
+            leaks: end.leak.as_ref().map(Leak::lines).unwrap_or_default(),
         });
         recorder::warn(&self.shared.queue, writer.append(&record).err());
     }

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use crate::checkpoint::Selected;
 use crate::command::CommandLine;
+use crate::discovery::LimitRules;
 use crate::discovery::ListedTest;
 use crate::discovery::Listing;
 use crate::discovery::PerTest;
 use crate::discovery::TestBinary;
 use crate::discovery::Verdict;
+use crate::discovery::has_wanted_limits;
 use crate::discovery::per_test;
 use crate::discovery::test_command;
 use crate::discovery::verdict;
+use crate::guard::limited;
 use crate::id::TestId;
+use crate::limits::Limits;
 use crate::selection::TestSelection;
 
 /// The selected tests and the binaries that hold them.
@@ -30,28 +34,37 @@ struct Case {
     test: ListedTest,
     /// Whether it is only counted.
     ignored: bool,
+    /// What it may use; `None` for whatever it likes.
+    limits: Option<Arc<Limits>>,
 }
 
 impl Suite {
     /// The tests of the binaries that `selection` holds, in the order of the binaries and of their
-    /// listings. There is a listing for each binary.
+    /// listings. There is a listing for each binary, and `rules` say what each test may use.
     pub fn select<'a>(
         binaries: Vec<TestBinary>,
         listings: impl IntoIterator<Item = &'a Listing>,
         selection: &TestSelection,
+        rules: &LimitRules,
     ) -> Self {
         let mut cases = Vec::new();
         for (binary, listing) in listings.into_iter().enumerate() {
+            let rules = rules.of_binary(&binaries[binary]);
             for test in &listing.tests {
                 let ignored = match verdict(selection, test) {
                     Verdict::Run => false,
                     Verdict::Ignored => true,
                     Verdict::FilteredOut => continue,
                 };
+                let limits = rules.limits(&test.name);
+                if !has_wanted_limits(selection, limits.map(|set| &*set.name)) {
+                    continue;
+                }
                 cases.push(Case {
                     binary,
                     test: test.clone(),
                     ignored,
+                    limits: limits.cloned(),
                 });
             }
         }
@@ -97,6 +110,25 @@ impl Suite {
             self.binaries[case.binary].id.clone(),
             Arc::clone(&case.test.name),
         )
+    }
+
+    /// What a test may use; `None` for whatever it likes.
+    pub fn limits(&self, test: usize) -> Option<&Arc<Limits>> {
+        self.cases[test].limits.as_ref()
+    }
+
+    /// What each test may use, by its number; empty when no test has limits.
+    pub(crate) fn all_limits(&self) -> Vec<Option<Arc<Limits>>> {
+        if self.cases.iter().all(|case| case.limits.is_none()) {
+            return Vec::new();
+        }
+        self.cases.iter().map(|case| case.limits.clone()).collect()
+    }
+
+    /// Whether a test has limits that somebody must watch.
+    pub(crate) fn is_watched(&self) -> bool {
+        let mut limits = self.cases.iter().filter_map(|case| case.limits.as_deref());
+        limits.any(limited::is_watched)
     }
 
     /// The command that runs a test, which is `id`, in a slot.

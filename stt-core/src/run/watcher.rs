@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
@@ -13,31 +14,35 @@ use crate::clock::Moment;
 use crate::config::GuardConfig;
 use crate::guard;
 use crate::guard::Sampler;
-use crate::guard::SlotUse;
 use crate::guard::cadence;
+use crate::guard::cadence::Cadence;
 use crate::guard::priority;
-use crate::process::Control;
-use crate::process::Family;
-use crate::process::Usage;
 use crate::run::event::Event;
 use crate::run::news::News;
-use crate::run::queue::Queue;
-use crate::run::sharing::Measure;
-use crate::run::sharing::Sharing;
-use crate::run::sharing::Sum;
-use crate::run::unchanged::Walked;
+use crate::run::reader::FamilyReader;
+use crate::run::slot::Shared;
 
 /// The sampler's thread, as its owner sees it.
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    end: Arc<End>,
+    lookout: Arc<Lookout>,
     thread: thread::JoinHandle<()>,
 }
 
+/// Where the thread waits, and is asked to look, or to end.
 #[derive(Debug, Default)]
-struct End {
-    asked: Mutex<bool>,
+pub(crate) struct Lookout {
+    asked: Mutex<Asked>,
     changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    end: bool,
+    /// When it is to look again, whatever it has planned.
+    by: Option<Moment>,
+    /// Until when it sleeps.
+    planned: Moment,
 }
 
 /// What the thread works with.
@@ -45,21 +50,13 @@ pub(crate) struct Watch {
     /// What reads the machine.
     pub(crate) sampler: Sampler,
     /// What reads our own processes.
-    pub(crate) family: Arc<Family>,
-    /// The slots, for whose test each of them is.
-    pub(crate) slots: Vec<Arc<Control>>,
-    /// Where readings go.
-    pub(crate) queue: Arc<Queue>,
-    /// When it is.
-    pub(crate) clock: Clock,
+    pub(crate) reader: FamilyReader,
+    /// Where readings go, and when it is.
+    pub(crate) shared: Arc<Shared>,
     /// The lines, for how often to look.
     pub(crate) config: GuardConfig,
-    /// How many cores can fill memory.
-    pub(crate) cores: usize,
-    /// What is known of memory that the family shares.
-    pub(crate) sharing: Sharing,
-    /// The last walk through the family, and what it found.
-    pub(crate) walked: Option<(Walked, guard::Family)>,
+    /// Where it waits.
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 impl Watcher {
@@ -68,188 +65,126 @@ impl Watcher {
     /// # Errors
     /// The system refuses a thread.
     pub(crate) fn start(watch: Watch) -> io::Result<Self> {
-        let end = Arc::new(End::default());
-        let asked = Arc::clone(&end);
+        let lookout = Arc::clone(&watch.lookout);
         let thread = thread::Builder::new()
             .name("stt-sampler".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || watch.until(&asked))?;
-        Ok(Self { end, thread })
+            .spawn(move || watch.until_asked())?;
+        Ok(Self { lookout, thread })
     }
 
     /// Ends the thread.
     pub(crate) fn finish(self) {
-        *self
-            .end
-            .asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = true;
-        self.end.changed.notify_all();
+        self.lookout.end();
         drop(self.thread.join());
     }
 }
 
 impl Watch {
-    fn until(mut self, end: &End) {
+    fn until_asked(mut self) {
         priority::raise();
-        let mut planned = self.clock.now();
+        let shared = Arc::clone(&self.shared);
+        let clock = &shared.clock;
+        let mut planned = clock.now();
         let mut read_family = true;
         let mut family_read = None;
         let mut news = News::default();
         loop {
-            let sample = self.sample(planned, read_family);
-            let now = self.clock.now();
+            // A test that has just begun was not there at the last walk.
+            let fresh = self.lookout.take();
+            let due = self.reader.due().is_some_and(|due| due <= planned);
+            let sample = self.sample(planned, read_family || fresh || due, fresh);
+            let now = clock.now();
             if sample.family.is_some() {
                 family_read = Some(now);
             }
             let age = family_read.map(|read| now.saturating_sub(read));
-            let cadence = cadence::plan(&self.config, self.cores, &sample, age);
-            let calm = cadence::is_calm(&self.config, &sample);
+            let cadence = self.plan(&sample, age);
+            let calm = self.is_calm(&sample);
             if news.tells(&sample, calm, now) {
-                self.queue.push(Event::Sample(Box::new(sample)));
+                shared.queue.push(Event::Sample(Box::new(sample)));
             }
             read_family = cadence.read_family;
             planned = now + cadence.sleep;
-            if end.within(cadence.sleep) {
+            if let Some(due) = self.reader.due() {
+                planned = planned.min(due.max(now));
+            }
+            shared.oom.look(now);
+            if self.lookout.until(planned, clock) {
                 return;
             }
         }
     }
 
-    fn sample(&mut self, planned: Moment, read_family: bool) -> guard::Sample {
+    /// When to look again for the guard's sake.
+    fn plan(&self, sample: &guard::Sample, age: Option<Duration>) -> Cadence {
+        if self.config.enabled {
+            cadence::plan(&self.config, self.shared.cores, sample, age)
+        } else {
+            Cadence {
+                sleep: self.config.check_interval,
+                read_family: false,
+            }
+        }
+    }
+
+    /// Whether nothing is ended for this reading.
+    fn is_calm(&self, sample: &guard::Sample) -> bool {
+        let guard_is = !self.config.enabled || cadence::is_calm(&self.config, sample);
+        guard_is && !self.reader.is_exceeded()
+    }
+
+    fn sample(&mut self, planned: Moment, read_family: bool, fresh: bool) -> guard::Sample {
         let Self {
-            sampler,
-            family,
-            slots,
-            clock,
-            config,
-            sharing,
-            walked,
-            ..
+            sampler, reader, ..
         } = self;
-        let mut reader = FamilyReader {
-            family,
-            slots,
-            clock,
-            config,
-            sharing,
-            walked,
-        };
-        let mut read = |memory| reader.read(memory);
-        let family: Option<&mut dyn FnMut(Option<guard::Memory>) -> Option<guard::Family>> =
+        let mut read = |around| reader.read(around, fresh);
+        let family: Option<&mut dyn FnMut(guard::Around) -> Option<guard::Family>> =
             if read_family { Some(&mut read) } else { None };
         sampler.sample(planned, family)
     }
 }
 
-/// Reads what the families of the running tests use.
-struct FamilyReader<'a> {
-    family: &'a Family,
-    slots: &'a [Arc<Control>],
-    clock: &'a Clock,
-    config: &'a GuardConfig,
-    sharing: &'a mut Sharing,
-    walked: &'a mut Option<(Walked, guard::Family)>,
-}
-
-impl FamilyReader<'_> {
-    /// In the guard's words, beside this reading of the machine.
-    fn read(&mut self, machine: Option<guard::Memory>) -> Option<guard::Family> {
-        let leaders: Vec<_> = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, control)| Some((slot, control.leader()?)))
-            .collect();
-        let began = self.clock.now();
-        // Where somebody may soon be ended for it, what is known is not good enough: from half of the
-        // line on, a family that was small a moment ago can cross it before it is read again.
-        let calm = |family: &guard::Family| {
-            let line = cadence::exact_from(self.config, machine);
-            line.is_none_or(|line| family.memory.0 < line.0 / 2)
-        };
-        if let (Some((walked, family)), Some(memory)) = (&*self.walked, machine)
-            && walked.holds(&leaders, memory.used, began)
-            && calm(family)
-        {
-            return Some(family.clone());
+impl Lookout {
+    /// Has the thread look at this moment, unless it will have looked by then.
+    pub(crate) fn look_by(&self, moment: Moment) {
+        let mut asked = self.lock();
+        asked.by = Some(asked.by.map_or(moment, |by| by.min(moment)));
+        let late = asked.planned > moment;
+        drop(asked);
+        if late {
+            self.changed.notify_all();
         }
-        let family = self.walk(&leaders, machine);
-        let ended = self.clock.now();
-        *self.walked = machine.zip(family.clone()).map(|(memory, family)| {
-            let walked = Walked {
-                leaders,
-                machine: memory.used,
-                ended,
-                took: ended.saturating_sub(began),
-            };
-            (walked, family)
-        });
-        family
     }
 
-    fn walk(
-        &mut self,
-        leaders: &[(usize, i32)],
-        machine: Option<guard::Memory>,
-    ) -> Option<guard::Family> {
-        let plain = self.family.usage(leaders, false)?;
-        let used = machine.map(|memory| memory.used);
-        let measure = match cadence::exact_from(self.config, machine) {
-            Some(line) if plain.memory >= line => {
-                let (pid, largest) = plain.largest.unwrap_or_default();
-                let sum = Sum {
-                    plain: plain.memory,
-                    largest,
-                    anonymous: self.family.anonymous(pid).unwrap_or_default(),
-                    machine: used,
-                };
-                self.sharing.measure(line, sum, self.clock.now())
+    /// Has the thread look no more.
+    pub(crate) fn end(&self) {
+        self.lock().end = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether somebody has asked for a look since the last one.
+    fn take(&self) -> bool {
+        self.lock().by.take().is_some()
+    }
+
+    /// Waits until then, or until somebody wants a look earlier; whether the end was asked for.
+    fn until(&self, planned: Moment, clock: &Clock) -> bool {
+        let mut asked = self.lock();
+        asked.planned = planned;
+        loop {
+            let until = asked.by.map_or(planned, |by| by.min(planned));
+            let left = until.saturating_sub(clock.now());
+            if asked.end || left.is_zero() {
+                return asked.end;
             }
-            Some(_) | None => Measure::Plain,
-        };
-        Some(match measure {
-            Measure::Plain => in_words_of_the_guard(&plain),
-            Measure::Known(memory) => guard::Family {
-                memory,
-                ..in_words_of_the_guard(&plain)
-            },
-            Measure::Exact => {
-                let began = self.clock.now();
-                let exact = self.family.usage(leaders, true)?;
-                let ended = self.clock.now();
-                self.sharing.was_read(exact.memory, used, began, ended);
-                in_words_of_the_guard(&exact)
-            }
-        })
+            let waited = self.changed.wait_timeout(asked, left);
+            asked = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
-}
 
-fn in_words_of_the_guard(usage: &Usage) -> guard::Family {
-    guard::Family {
-        memory: usage.memory,
-        processes: usage.processes,
-        threads: usage.threads,
-        descriptors: usage.descriptors,
-        cpu: usage.cpu,
-        slots: usage
-            .slots
-            .iter()
-            .map(|used| SlotUse {
-                slot: used.slot,
-                memory: used.memory,
-            })
-            .collect(),
-    }
-}
-
-impl End {
-    /// Waits for so long; whether the end was asked for meanwhile.
-    fn within(&self, time: Duration) -> bool {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .changed
-            .wait_timeout_while(asked, time, |asked| !*asked);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+    /// What is behind the lock is whole at every moment.
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,19 +1,21 @@
 //! The end of a run: nothing alive, everything written, one summary.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
 use crate::checkpoint::Large;
 use crate::checkpoint::Record;
+use crate::checkpoint::ResultRecord;
 use crate::checkpoint::StopNote;
 use crate::checkpoint::Writer;
 use crate::id::RunId;
 use crate::id::TestId;
 use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
+use crate::process::Survivor;
 use crate::report;
-use crate::report::LeakedProcess;
 use crate::report::StopReport;
 use crate::report::Summary;
 use crate::report::Warning;
@@ -24,11 +26,10 @@ use crate::run::execute::Job;
 use crate::run::execute::Stage;
 use crate::run::execute::counts;
 use crate::run::machine::Stopped;
+use crate::run::session::SWEEP;
+use crate::run::settle;
 use crate::run::suite::Suite;
 use crate::run::tmpdir::OwnDir;
-
-/// How long the last processes have to die.
-const SWEEP: Duration = Duration::from_secs(10);
 
 /// What of a job its summary needs.
 #[derive(Debug)]
@@ -42,11 +43,12 @@ pub(crate) struct Outline {
 
 impl Outline {
     /// The outline of a job that is about to begin.
-    pub(crate) fn of(job: &Job, writer: Option<&Writer>) -> Self {
+    pub(crate) fn of(job: &Job, known: &[ResultRecord], writer: Option<&Writer>) -> Self {
         let failed = job
             .plan
             .kept
             .iter()
+            .chain(known)
             .filter(|result| result.outcome.is_failed());
         Self {
             run: job.run.clone(),
@@ -63,7 +65,7 @@ impl Outline {
 /// The summary of a run of which nothing is left to do, told as if it had just ended.
 pub fn finished_before(job: Job, sink: &Sink) -> Summary {
     let counts = counts(&job.plan);
-    let outline = Outline::of(&job, None);
+    let outline = Outline::of(&job, &[], None);
     if let Some(Err(error)) = job.tmpdir.map(OwnDir::remove) {
         sink(report::Event::Warning(left_behind(&error)));
     }
@@ -117,6 +119,8 @@ impl Session {
         for slot in performer.slots {
             slot.close();
         }
+        // A panic in there was reported by the panic hook; the sweep below does its work.
+        drop(performer.sweeper.map(JoinHandle::join));
         let swept = self
             .family
             .sweep(&self.clock, self.clock.now().saturating_add(SWEEP));
@@ -124,6 +128,7 @@ impl Session {
         if let Some(watcher) = watcher {
             watcher.finish();
         }
+        self.family.remove_group();
         let outcome = machine.outcome();
         if let Some(recorder) = performer.recorder {
             if let Some(stopped) = machine.stopped() {
@@ -134,7 +139,7 @@ impl Session {
         }
         drop(writer);
         if !swept.left.is_empty() {
-            sink(report::Event::Warning(survivors(&swept.left)));
+            sink(report::Event::Warning(survivors(swept.left)));
         }
         if let Some(Err(error)) = tmpdir.map(OwnDir::remove) {
             let message = format!("the run's temporary directory is left: {}", chain(&error));
@@ -170,7 +175,7 @@ impl Session {
                     .collect(),
                 took: gone.saturating_sub(stopped.at),
             }),
-            swept: swept.ended.into_iter().map(leaked).collect(),
+            swept: swept.ended.into_iter().map(settle::leaked).collect(),
             cancelled: machine.was_cancelled(),
         };
         sink(report::Event::RunFinished(Box::new(summary.clone())));
@@ -190,24 +195,18 @@ fn stop_note(stopped: &Stopped, suite: &Suite) -> StopNote {
     let largest = named(stopped, suite).into_iter();
     StopNote {
         reason: stopped.reason.clone(),
+        cause: Some(stopped.cause),
         largest: largest
             .map(|(test, memory)| Large { test, memory })
             .collect(),
     }
 }
 
-fn leaked(survivor: crate::process::Survivor) -> LeakedProcess {
-    LeakedProcess {
-        pid: survivor.pid,
-        command: survivor.command,
-    }
-}
-
 /// Processes that could not be ended are the one thing that must not be silent.
-fn survivors(left: &[crate::process::Survivor]) -> Warning {
+fn survivors(left: Vec<Survivor>) -> Warning {
     let names: Vec<String> = left
-        .iter()
-        .map(|survivor| format!("{} ({})", survivor.pid, survivor.command))
+        .into_iter()
+        .map(|survivor| settle::leaked(survivor).to_string())
         .collect();
     Warning {
         message: format!(

@@ -1,10 +1,11 @@
-//! Which test runs next, and how many at once. All of it is pure.
+//! Which test runs next, and where. All of it is pure.
 
-mod admission;
+mod descriptors;
 mod order;
 mod slots;
 
-pub use admission::Admission;
+pub use descriptors::FEWEST_DESCRIPTORS;
+pub use descriptors::affordable;
 pub use order::Next;
 pub use order::Order;
 pub use slots::Slots;

@@ -1,7 +1,11 @@
 //! Signals to the runner itself, as values.
 
+mod tally;
 mod watch;
 
+pub use tally::Route;
+pub use tally::Tally;
+pub use watch::Forwarding;
 pub use watch::SignalError;
 pub use watch::Watch;
 pub use watch::suspend;
@@ -15,4 +19,6 @@ pub enum Signal {
     Suspend,
     /// To go on.
     Continue,
+    /// No signal, but as urgent as any: the supervisor is dead. Everything ends at once.
+    Abandoned,
 }

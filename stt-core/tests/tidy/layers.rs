@@ -8,11 +8,14 @@ use super::source::Source;
 const ROWS: [(&[&str], Row); 4] = [
     (
         &[
+            "cgroup",
             "clock",
             "command",
             "fs",
             "id",
+            "limits",
             "outcome",
+            "port",
             "selection",
             "units",
         ],
@@ -22,11 +25,13 @@ const ROWS: [(&[&str], Row); 4] = [
     (
         &[
             "checkpoint",
+            "coordinator",
             "discovery",
             "guard",
             "process",
             "report",
             "schedule",
+            "service",
             "signal",
         ],
         Row::Rooms,

@@ -4,9 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stt_core::config::ShowOutput;
+use stt_core::limits::Exceeded;
+use stt_core::limits::LimitHit;
 use stt_core::outcome::Failure;
 use stt_core::outcome::RunOutcome;
 use stt_core::outcome::TestOutcome;
+use stt_core::port::Holder;
+use stt_core::port::Port;
+use stt_core::port::Protocol;
+use stt_core::port::StillHeld;
 use stt_core::report::Captured;
 use stt_core::report::Counts;
 use stt_core::report::Event;
@@ -38,6 +44,14 @@ fn json(options: RenderOptions, script: &[Event]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+fn port() -> Port {
+    Port {
+        protocol: Protocol::Udp,
+        address: "::1".parse().unwrap(),
+        number: 53,
+    }
+}
+
 #[test]
 fn programs_get_one_object_a_line() {
     let mut script = Script::new(4, 0, Counts::default());
@@ -65,6 +79,14 @@ fn programs_get_one_object_a_line() {
             processes: vec![LeakedProcess {
                 pid: 42,
                 command: "sleep 9".to_owned(),
+                ports: vec![port()],
+                still_held: vec![StillHeld {
+                    port: port(),
+                    by: vec![Holder {
+                        pid: 43,
+                        command: "nc".to_owned(),
+                    }],
+                }],
             }],
         });
     });
@@ -74,7 +96,7 @@ fn programs_get_one_object_a_line() {
         r#"{"type":"test-started","test":{"binary":"app","name":"a"}}"#,
         r#"{"type":"test-finished","test":{"binary":"app","name":"a"},"outcome":"passed","duration":0.012,"cpu":0.006,"peak-memory":5242880,"counts":{"passed":1,"failed":0,"ignored":0,"leaky":0,"slow":0},"total":4}"#,
         r#"{"type":"test-slow","test":{"binary":"app","name":"b"},"elapsed":60.0,"ending":true}"#,
-        r#"{"type":"test-finished","test":{"binary":"app","name":"b\n\u001b"},"outcome":"failed","failure":{"kind":"exit","code":101,"message":"exited with code 101"},"duration":0.003,"cpu":0.001,"peak-memory":5242880,"leak":{"output-open":true,"processes":[{"pid":42,"command":"sleep 9"}]},"output":{"stdout":{"text":"he�","omitted":7,"tail":"il","spilled":"out.txt"},"stderr":{"text":"grön","omitted":0}},"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0},"total":4}"#,
+        r#"{"type":"test-finished","test":{"binary":"app","name":"b\n\u001b"},"outcome":"failed","failure":{"kind":"exit","code":101,"message":"exited with code 101"},"duration":0.003,"cpu":0.001,"peak-memory":5242880,"leak":{"output-open":true,"processes":[{"pid":42,"command":"sleep 9","ports":[{"protocol":"udp","address":"::1","port":53}],"still-held":[{"protocol":"udp","address":"::1","port":53,"by":[{"pid":43,"command":"nc"}]}]}]},"output":{"stdout":{"text":"he�","omitted":7,"tail":"il","spilled":"out.txt"},"stderr":{"text":"grön","omitted":0}},"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0},"total":4}"#,
     ];
     assert_eq!(json(piped(), &script.events), expected);
     let verbose = RenderOptions {
@@ -97,6 +119,7 @@ fn programs_see_what_the_guard_does_and_how_a_run_ends() {
         r#"{"type":"guard","action":"hold","reason":"memory 71 % of the machine, hold at 70 %"}"#,
         r#"{"type":"guard","action":"release","reason":"memory 64 % of the machine"}"#,
         r#"{"type":"guard","action":"allowed","reason":"CPU 97 %, and tasks wait for it","tests":1}"#,
+        r#"{"type":"guard","action":"shared","reason":"3 runs share the machine","tests":2}"#,
         r#"{"type":"guard","action":"shed","reason":"memory 82 % of the machine, threshold 80 %","test":{"binary":"app","name":"m::big"},"memory":3221225472}"#,
         r#"{"type":"test-unfinished","test":{"binary":"app","name":"m::big"},"why":"shed","elapsed":1.5}"#,
         r#"{"type":"warning","message":"the checkpoint could not be synced:\ndisk quota","hint":"free some space"}"#,
@@ -126,6 +149,27 @@ fn every_kind_of_failure_has_its_words_for_programs() {
             r#"{"kind":"breach","reason":"why","message":"breached again while it ran alone: why"}"#,
         ),
         (
+            Failure::Limit(LimitHit {
+                limits: "fast".to_owned(),
+                exceeded: Exceeded::Processes { limit: 5, used: 6 },
+            }),
+            r#"{"kind":"limit","limits":"fast","exceeded":{"processes":{"limit":5,"used":6}},"message":"had 6 processes and threads, over its limit of 5 (limits `fast`)"}"#,
+        ),
+        (
+            Failure::OutOfMemory {
+                peak: Bytes::mib(900),
+            },
+            r#"{"kind":"out-of-memory","used":943718400,"message":"killed by the kernel because memory was short, used 900 MiB"}"#,
+        ),
+        (
+            Failure::Leak,
+            r#"{"kind":"leak","message":"left processes behind"}"#,
+        ),
+        (
+            Failure::Suspect { evidence: reason() },
+            r#"{"kind":"suspect","evidence":"why","message":"not run a third time: why"}"#,
+        ),
+        (
             Failure::Start { reason: reason() },
             r#"{"kind":"start","reason":"why","message":"could not be started: why"}"#,
         ),
@@ -137,7 +181,7 @@ fn every_kind_of_failure_has_its_words_for_programs() {
         let mut script = Script::new(1, 0, Counts::default());
         let outcome = TestOutcome::Failed(failure);
         script.finished(&test("app", "a"), 1, outcome.clone(), |result| {
-            result.peak_memory = Bytes(0);
+            result.resources.peak_memory = Bytes(0);
         });
         script.end(RunOutcome::Interrupted(15), |summary| {
             summary.failed = vec![(test("app", "a"), outcome)];

@@ -1,6 +1,7 @@
 //! The objects of a run.
 
 use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use stt_core::id::RunId;
@@ -12,8 +13,11 @@ use stt_core::report::Event;
 use stt_core::report::FamilyUse;
 use stt_core::report::GuardNotice;
 use stt_core::report::Progress;
+use stt_core::report::Reaped;
 use stt_core::report::StopReport;
 use stt_core::report::Summary;
+use stt_core::report::Waiting;
+use stt_core::report::WaitingNext;
 use stt_core::units::Bytes;
 use stt_core::units::Percent;
 use stt_core::units::Threshold;
@@ -46,6 +50,9 @@ enum Message<'a> {
         threads: usize,
         counts: CountsMessage,
     },
+    Mechanism {
+        mechanism: &'a str,
+    },
     TestStarted {
         test: &'a TestId,
     },
@@ -61,11 +68,13 @@ enum Message<'a> {
         elapsed: f64,
     },
     Guard(GuardMessage<'a>),
+    Reaped(ReapedMessage<'a>),
     Warning {
         message: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<&'a str>,
     },
+    Waiting(WaitingMessage<'a>),
     Progress(Box<ProgressMessage<'a>>),
     RunFinished(Box<SummaryMessage<'a>>),
 }
@@ -89,6 +98,7 @@ impl<'a> Message<'a> {
                 threads: *threads,
                 counts: counts.into(),
             },
+            Event::Mechanism(mechanism) if options.verbose => Self::Mechanism { mechanism },
             Event::TestStarted { test } => Self::TestStarted { test },
             Event::TestSlow {
                 test,
@@ -108,6 +118,8 @@ impl<'a> Message<'a> {
                 elapsed: elapsed.as_secs_f64(),
             },
             Event::Guard(notice) => Self::Guard(notice.into()),
+            Event::Waiting(waiting) => Self::Waiting(waiting.as_ref().into()),
+            Event::Reaped(reaped) => Self::Reaped(reaped.as_ref().into()),
             Event::Warning(warning) => Self::Warning {
                 message: &warning.message,
                 hint: warning.hint.as_deref(),
@@ -115,7 +127,7 @@ impl<'a> Message<'a> {
             Event::Progress(progress) if options.verbose => {
                 Self::Progress(Box::new(progress.as_ref().into()))
             }
-            Event::Progress(_) => return None,
+            Event::Mechanism(_) | Event::Progress(_) => return None,
             Event::RunFinished(summary) => Self::RunFinished(Box::new(summary.as_ref().into())),
         })
     }
@@ -171,6 +183,10 @@ impl<'a> From<&'a GuardNotice> for GuardMessage<'a> {
                 tests: Some(*tests),
                 ..plain("allowed", reason)
             },
+            GuardNotice::Shared { tests, reason } => Self {
+                tests: Some(*tests),
+                ..plain("shared", reason)
+            },
             GuardNotice::Shed {
                 test,
                 memory,
@@ -180,6 +196,70 @@ impl<'a> From<&'a GuardNotice> for GuardMessage<'a> {
                 memory: *memory,
                 ..plain("shed", reason)
             },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ReapedMessage<'a> {
+    run: &'a RunId,
+    workspace: &'a Utf8Path,
+    ended: Vec<ProcessMessage<'a>>,
+    left: Vec<ProcessMessage<'a>>,
+    more: usize,
+    directories: &'a [Utf8PathBuf],
+}
+
+impl<'a> From<&'a Reaped> for ReapedMessage<'a> {
+    fn from(reaped: &'a Reaped) -> Self {
+        Self {
+            run: &reaped.run,
+            workspace: &reaped.workspace,
+            ended: reaped.ended.iter().map(ProcessMessage::from).collect(),
+            left: reaped.left.iter().map(ProcessMessage::from).collect(),
+            more: reaped.more,
+            directories: &reaped.directories,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct WaitingMessage<'a> {
+    next: &'static str,
+    reading: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<&'a str>,
+    stable: f64,
+    waited: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    go_on_in: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gives_up_in: Option<f64>,
+    restart: u32,
+    max: u32,
+}
+
+impl<'a> From<&'a Waiting> for WaitingMessage<'a> {
+    fn from(waiting: &'a Waiting) -> Self {
+        let (next, go_on_in, gives_up_in) = match waiting.next {
+            WaitingNext::Look {
+                go_on_in,
+                gives_up_in,
+            } => ("look", go_on_in, Some(gives_up_in)),
+            WaitingNext::GoOn => ("go-on", None, None),
+            WaitingNext::GiveUp => ("give-up", None, None),
+        };
+        Self {
+            next,
+            reading: &waiting.reading,
+            line: waiting.line.as_deref(),
+            stable: waiting.stable.as_secs_f64(),
+            waited: waiting.waited.as_secs_f64(),
+            go_on_in: go_on_in.map(|time| time.as_secs_f64()),
+            gives_up_in: gives_up_in.map(|time| time.as_secs_f64()),
+            restart: waiting.restart,
+            max: waiting.max,
         }
     }
 }

@@ -8,12 +8,14 @@ use crate::render::json::message::message;
 use crate::render::options::RenderOptions;
 use crate::render::screen::Renderer;
 use crate::render::screen::Screen;
+use crate::render::waiting::Pace;
 
 /// The renderer for programs.
 pub(in crate::render) struct Json {
     options: RenderOptions,
     screen: Box<dyn Screen>,
     lines: Vec<u8>,
+    pace: Pace,
     failed: Option<serde_json::Error>,
 }
 
@@ -24,6 +26,7 @@ impl Json {
             options,
             screen,
             lines: Vec::new(),
+            pace: Pace::default(),
             failed: None,
         }
     }
@@ -31,6 +34,12 @@ impl Json {
 
 impl Renderer for Json {
     fn event(&mut self, event: &Event) {
+        if let Event::Waiting(waiting) = event
+            && !self.pace.says(waiting)
+            && !self.options.verbose
+        {
+            return;
+        }
         let Some(message) = message(event, &self.options) else {
             return;
         };

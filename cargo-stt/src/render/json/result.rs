@@ -1,13 +1,18 @@
 //! The objects of a test's result.
 
+use std::net::IpAddr;
+
 use camino::Utf8Path;
 use serde::Serialize;
 
 use stt_core::config::ShowOutput;
 use stt_core::id::TestId;
+use stt_core::limits::Exceeded;
 use stt_core::outcome::Failure;
 use stt_core::outcome::TestOutcome;
 use stt_core::outcome::signal_name;
+use stt_core::port::Port;
+use stt_core::port::StillHeld;
 use stt_core::report::Captured;
 use stt_core::report::Leak;
 use stt_core::report::LeakedProcess;
@@ -31,6 +36,12 @@ pub(super) struct FinishedMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     leak: Option<LeakMessage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<OutputMessage<'a>>,
@@ -53,9 +64,12 @@ impl<'a> FinishedMessage<'a> {
             test: &result.test,
             outcome: (&result.outcome).into(),
             duration: ran.then_some(result.duration.as_secs_f64()),
-            cpu: ran.then_some(result.cpu.as_secs_f64()),
+            cpu: ran.then_some(result.resources.cpu.as_secs_f64()),
             // What was never started has used nothing that could be known.
-            peak_memory: Some(result.peak_memory).filter(|memory| *memory > Bytes(0)),
+            peak_memory: Some(result.resources.peak_memory).filter(|memory| *memory > Bytes(0)),
+            processes: result.resources.processes,
+            read: result.resources.read,
+            written: result.resources.written,
             leak: result.leak.as_ref().map(LeakMessage::from),
             output: output.map(OutputMessage::from),
             counts: (&result.counts).into(),
@@ -95,12 +109,36 @@ struct FailureMessage<'a> {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum FailureKind<'a> {
-    Exit { code: i32 },
-    Signal { signal: i32, name: &'static str },
-    Timeout { after: f64 },
-    Breach { reason: &'a str },
-    Start { reason: &'a str },
-    Output { reason: &'a str },
+    Exit {
+        code: i32,
+    },
+    Signal {
+        signal: i32,
+        name: &'static str,
+    },
+    Timeout {
+        after: f64,
+    },
+    Breach {
+        reason: &'a str,
+    },
+    Limit {
+        limits: &'a str,
+        exceeded: &'a Exceeded,
+    },
+    OutOfMemory {
+        used: Bytes,
+    },
+    Leak,
+    Suspect {
+        evidence: &'a str,
+    },
+    Start {
+        reason: &'a str,
+    },
+    Output {
+        reason: &'a str,
+    },
 }
 
 impl<'a> From<&'a Failure> for FailureMessage<'a> {
@@ -115,6 +153,13 @@ impl<'a> From<&'a Failure> for FailureMessage<'a> {
                 after: after.as_secs_f64(),
             },
             Failure::Breach { reason } => FailureKind::Breach { reason },
+            Failure::Limit(hit) => FailureKind::Limit {
+                limits: &hit.limits,
+                exceeded: &hit.exceeded,
+            },
+            Failure::OutOfMemory { peak } => FailureKind::OutOfMemory { used: *peak },
+            Failure::Leak => FailureKind::Leak,
+            Failure::Suspect { evidence } => FailureKind::Suspect { evidence },
             Failure::Start { reason } => FailureKind::Start { reason },
             Failure::Output { reason } => FailureKind::Output { reason },
         };
@@ -142,7 +187,31 @@ impl<'a> From<&'a Leak> for LeakMessage<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct ProcessMessage<'a> {
+    pid: i32,
+    command: &'a str,
+    ports: Vec<PortMessage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    still_held: Vec<HeldMessage<'a>>,
+}
+
+#[derive(Serialize)]
+struct PortMessage {
+    protocol: &'static str,
+    address: IpAddr,
+    port: u16,
+}
+
+#[derive(Serialize)]
+struct HeldMessage<'a> {
+    #[serde(flatten)]
+    port: PortMessage,
+    by: Vec<HolderMessage<'a>>,
+}
+
+#[derive(Serialize)]
+struct HolderMessage<'a> {
     pid: i32,
     command: &'a str,
 }
@@ -152,6 +221,31 @@ impl<'a> From<&'a LeakedProcess> for ProcessMessage<'a> {
         Self {
             pid: process.pid,
             command: &process.command,
+            ports: process.ports.iter().map(PortMessage::from).collect(),
+            still_held: process.still_held.iter().map(HeldMessage::from).collect(),
+        }
+    }
+}
+
+impl From<&Port> for PortMessage {
+    fn from(port: &Port) -> Self {
+        Self {
+            protocol: port.protocol.name(),
+            address: port.address,
+            port: port.number,
+        }
+    }
+}
+
+impl<'a> From<&'a StillHeld> for HeldMessage<'a> {
+    fn from(held: &'a StillHeld) -> Self {
+        let by = held.by.iter().map(|holder| HolderMessage {
+            pid: holder.pid,
+            command: &holder.command,
+        });
+        Self {
+            port: (&held.port).into(),
+            by: by.collect(),
         }
     }
 }

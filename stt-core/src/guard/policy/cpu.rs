@@ -47,12 +47,18 @@ pub(super) struct CpuPolicy {
     sustain: Duration,
     /// The longest time that one pair of readings may vouch for.
     longest_gap: Duration,
-    cores: f64,
+    contention: Contention,
     /// How many tests may run; `None` for as many as are wanted.
     limit: Option<usize>,
     changed: Option<Moment>,
-    runnable: Option<(Moment, f64)>,
     load: Load,
+}
+
+/// Whether tasks wait for a CPU.
+#[derive(Clone, Debug)]
+pub(in crate::guard) struct Contention {
+    cores: f64,
+    runnable: Option<(Moment, f64)>,
 }
 
 /// For how long the CPU has been over its threshold.
@@ -76,10 +82,9 @@ impl CpuPolicy {
             // One window says nothing about what is sustained.
             sustain: config.cpu_sustain.max(WINDOW),
             longest_gap: config.check_interval + WINDOW,
-            cores: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
+            contention: Contention::new(cores),
             limit: None,
             changed: None,
-            runnable: None,
             load: Load::default(),
         }
     }
@@ -97,16 +102,19 @@ impl CpuPolicy {
         now: Moment,
         notes: &mut Vec<Note>,
     ) -> Option<Act> {
-        if let Some(runnable) = sample.runnable {
-            self.average_runnable(runnable, now);
-        }
+        self.contention.note(sample, now);
         let busy = sample.cpu_busy?;
         let reading = Reading::Cpu {
             busy,
             pressure: sample.cpu_pressure,
         };
-        self.load
-            .step(busy.0 >= self.threshold.0, self.longest_gap, now);
+        let over = busy.0 >= self.threshold.0;
+        let counts = match self.action {
+            // A busy machine on which nobody waits is no trouble.
+            CpuAction::Govern => over && self.contention.is_there(sample.cpu_pressure),
+            CpuAction::Stop | CpuAction::Cap | CpuAction::Off => over,
+        };
+        self.load.step(counts, self.longest_gap, now);
         let before = self.allowed(situation.wanted);
         let tests = match self.action {
             CpuAction::Govern => self.govern(busy, sample.cpu_pressure, situation),
@@ -129,11 +137,16 @@ impl CpuPolicy {
         self.sustained(busy, reading, situation)
     }
 
-    /// With `cpu-action = "stop"`: the CPU has been over its threshold for long enough.
+    /// The CPU has been over its threshold for long enough: with `cpu-action = "stop"`, or with one test left and an
+    /// older run that waits for it as well.
     fn sustained(&mut self, busy: Percent, reading: Reading, situation: Situation) -> Option<Act> {
         let stops = match self.action {
             CpuAction::Stop => true,
-            CpuAction::Govern | CpuAction::Cap | CpuAction::Off => false,
+            CpuAction::Govern => {
+                let company = situation.company;
+                company.older > 0 && company.younger == 0 && self.allowed(situation.wanted) == 1
+            }
+            CpuAction::Cap | CpuAction::Off => false,
         };
         if !stops || busy.0 < self.threshold.0 || self.load.over_for < self.sustain {
             return None;
@@ -161,38 +174,13 @@ impl CpuPolicy {
     fn govern(&self, busy: Percent, pressure: Option<Percent>, situation: Situation) -> usize {
         let allowed = self.allowed(situation.wanted);
         let idle = busy.0 < self.threshold.saturating_sub(ROOM_MARGIN).0;
-        if busy.0 >= self.threshold.0 && self.contended(pressure) {
+        if busy.0 >= self.threshold.0 && self.contention.is_there(pressure) {
             halved(allowed, situation)
-        } else if idle || self.has_room(pressure) {
+        } else if idle || self.contention.leaves_room(pressure) {
             (allowed + 1).min(situation.wanted).max(1)
         } else {
             allowed
         }
-    }
-
-    /// Whether somebody waits for the CPU. Where both readings exist both must say so: on many cores
-    /// there is always somebody who waits for an instant, and then PSI alone would cry wolf. Unknown
-    /// is no reason to slow a run down, and no reason to speed it up ([`Self::has_room`]).
-    fn contended(&self, pressure: Option<Percent>) -> bool {
-        match (pressure, self.queue_is_long()) {
-            (Some(pressure), Some(long)) => pressure.0 >= CONTENDED.0 && long,
-            (Some(pressure), None) => pressure.0 >= CONTENDED.0,
-            (None, Some(long)) => long,
-            (None, None) => false,
-        }
-    }
-
-    fn has_room(&self, pressure: Option<Percent>) -> bool {
-        match (pressure, self.queue_is_long()) {
-            (Some(pressure), _) => pressure.0 < ROOM.0,
-            (None, Some(long)) => !long,
-            (None, None) => false,
-        }
-    }
-
-    fn queue_is_long(&self) -> Option<bool> {
-        let (_, average) = self.runnable?;
-        Some(average > self.cores + RUNNABLE_MARGIN)
     }
 
     /// Fewer tests whenever the CPU is over its threshold, one more when that one would fit.
@@ -226,6 +214,47 @@ impl CpuPolicy {
         } else {
             allowed
         }
+    }
+}
+
+impl Contention {
+    pub(in crate::guard) fn new(cores: usize) -> Self {
+        Self {
+            cores: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
+            runnable: None,
+        }
+    }
+
+    /// Takes in how many tasks are runnable now.
+    pub(in crate::guard) fn note(&mut self, sample: &Sample, now: Moment) {
+        if let Some(runnable) = sample.runnable {
+            self.average_runnable(runnable, now);
+        }
+    }
+
+    /// Whether somebody waits for the CPU. Where both readings exist both must say so: on many cores
+    /// there is always somebody who waits for an instant, and then PSI alone would cry wolf. Unknown
+    /// is no reason to slow a run down, and no reason to speed it up ([`Self::leaves_room`]).
+    pub(in crate::guard) fn is_there(&self, pressure: Option<Percent>) -> bool {
+        match (pressure, self.queue_is_long()) {
+            (Some(pressure), Some(long)) => pressure.0 >= CONTENDED.0 && long,
+            (Some(pressure), None) => pressure.0 >= CONTENDED.0,
+            (None, Some(long)) => long,
+            (None, None) => false,
+        }
+    }
+
+    fn leaves_room(&self, pressure: Option<Percent>) -> bool {
+        match (pressure, self.queue_is_long()) {
+            (Some(pressure), _) => pressure.0 < ROOM.0,
+            (None, Some(long)) => !long,
+            (None, None) => false,
+        }
+    }
+
+    fn queue_is_long(&self) -> Option<bool> {
+        let (_, average) = self.runnable?;
+        Some(average > self.cores + RUNNABLE_MARGIN)
     }
 
     /// An average that forgets, because tasks come and go while the samples come when they come.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::CpuAction;
 use crate::config::GuardConfig;
 use crate::config::OnBreach;
+use crate::guard::policy::Company;
 use crate::guard::policy::Situation;
 use crate::guard::sample::Bound;
 use crate::guard::sample::Family;
@@ -20,6 +21,7 @@ pub(in crate::guard) fn config() -> GuardConfig {
         enabled: true,
         memory_threshold: Threshold::Machine(Percent::whole(80)),
         memory_critical: Percent::whole(92),
+        process_threshold: Percent::whole(80),
         cpu_threshold: Percent::whole(80),
         cpu_action: CpuAction::Govern,
         cpu_sustain: Duration::from_secs(30),
@@ -65,6 +67,7 @@ pub(in crate::guard) fn running(count: usize) -> Situation {
         running: count,
         wanted: 8,
         alone: false,
+        company: Company::default(),
     }
 }
 

@@ -12,7 +12,10 @@ use crate::guard::policy::Act;
 use crate::guard::policy::Breach;
 use crate::guard::policy::Critical;
 use crate::guard::policy::Note;
+use crate::guard::policy::OwnPart;
 use crate::guard::policy::Situation;
+use crate::guard::policy::blame::Others;
+use crate::guard::policy::senses;
 use crate::guard::policy::slope::Slope;
 use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
@@ -22,7 +25,9 @@ use crate::units::Percent;
 /// A family below this share of the memory is not what fills it.
 const SMALL_FAMILY: Percent = Percent::whole(5);
 
-/// How long ending tests may take to bring memory under its threshold before the run is stopped.
+/// How long memory may stay over its threshold, once tests have been ended for it, before the run is
+/// stopped. What runs and is being killed may take longer: a few gigabytes of a process that shares its
+/// core with thirty others need ten seconds to be freed, and nothing would be gained.
 const SHED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between one shed test and the next: freeing takes 60 to 70 ms a gigabyte, and a test that need not
@@ -40,11 +45,16 @@ pub(super) struct MemoryPolicy {
     on_breach: OnBreach,
     grace: Duration,
     slope: Slope,
+    others: Others,
     held: bool,
     /// Others hold the memory. Kept until it is released, so that a machine that trembles around its
     /// threshold because of others doesn't cost us the run when it is just over it.
     crowded: bool,
     episode: Option<Episode>,
+    /// When memory was read last.
+    seen: Option<Moment>,
+    /// After this time without a reading nobody waits for one any more.
+    blind_after: Duration,
 }
 
 /// The time during which memory is over its threshold without a break.
@@ -52,8 +62,10 @@ pub(super) struct MemoryPolicy {
 struct Episode {
     since: Moment,
     shed: Option<Moment>,
-    /// When the suspect that ran alone was failed, and whether it was killed at once.
-    failed: Option<(Moment, bool)>,
+    /// Whether the suspect that ran alone was failed, and whether it was killed at once.
+    failed: Option<bool>,
+    /// Since when nothing runs, so that nothing is left to be ended.
+    idle: Option<Moment>,
 }
 
 /// What memory allows.
@@ -72,9 +84,12 @@ impl MemoryPolicy {
             on_breach: config.on_breach,
             grace: config.grace_period,
             slope: Slope::default(),
+            others: Others::default(),
             held: false,
             crowded: false,
             episode: None,
+            seen: None,
+            blind_after: senses::patience(config),
         }
     }
 
@@ -86,12 +101,22 @@ impl MemoryPolicy {
         now: Moment,
         notes: &mut Vec<Note>,
     ) -> MemoryVerdict {
+        let family = sample.family.as_ref().map(|family| family.memory);
         if let Some(memory) = sample.memory {
             self.slope.push(now, memory.used);
+            let own = family.unwrap_or_default();
+            self.others.push(now, memory.used.saturating_sub(own));
         }
-        let family = sample.family.as_ref().map(|family| family.memory);
         let mut act = None;
+        let blind = self
+            .seen
+            .is_some_and(|seen| now.saturating_sub(seen) >= self.blind_after);
         if let Some(gauge) = self.lines.gauge(sample.memory, family) {
+            self.seen = Some(now);
+            if blind {
+                // Nobody knows whether memory has been over its threshold all the time.
+                self.episode = None;
+            }
             if gauge.level < Level::Over {
                 self.under(gauge, notes);
             } else {
@@ -100,10 +125,12 @@ impl MemoryPolicy {
                 act = self.over(gauge, sample.memory, own, situation, now, notes);
             }
         }
+        let blind = blind && self.seen != Some(now);
         MemoryVerdict {
             hold: self.held,
-            blocked: self.episode.is_some(),
-            one_at_a_time: self.crowded,
+            // A run that never goes on is worth less than one that goes on carefully.
+            blocked: self.episode.is_some() && !blind,
+            one_at_a_time: self.crowded || blind,
             act,
         }
     }
@@ -147,19 +174,17 @@ impl MemoryPolicy {
             others: None,
         };
         // Once we have ended something, memory that is still in use is memory that is being freed.
-        let ended_something = self
-            .episode
-            .is_some_and(|episode| episode.shed.or(episode.failed.map(|(at, _)| at)).is_some());
-        if !ended_something && let Some(own) = self.held_by_others(gauge, memory, own) {
+        let being_freed = self.episode.is_some_and(|episode| episode.is_freeing(now));
+        if !being_freed && let Some(own) = self.held_by_others(gauge, memory, own) {
             self.episode = None;
             if gauge.level == Level::Critical {
-                breach.others = Some(own);
+                breach.others = Some(OwnPart::Memory(own));
                 return Some(stop(breach));
             }
             if !std::mem::replace(&mut self.crowded, true) {
                 notes.push(Note::Others {
                     reading: gauge.reading,
-                    own,
+                    own: OwnPart::Memory(own),
                     threshold: self.lines.threshold(),
                 });
             }
@@ -169,7 +194,9 @@ impl MemoryPolicy {
             since: now,
             shed: None,
             failed: None,
+            idle: None,
         });
+        let episode = self.note_idle(episode, situation, now);
         let lasted = now.saturating_sub(episode.since);
         // Only the machine's memory can be held by others; a size is the run's own.
         let others_possible = !self.lines.bounds_run();
@@ -178,14 +205,19 @@ impl MemoryPolicy {
             return None;
         }
         self.crowded = false;
+        if let Some(since) = episode.idle {
+            // There is nothing to be ended, and a reading may be older than the end of what it is about.
+            return (now.saturating_sub(since) >= SHED_PATIENCE).then(|| stop(breach));
+        }
         if episode.failed.is_some() || situation.alone {
-            self.fail_alone(breach, episode, now)
+            self.fail_alone(breach, episode)
         } else {
-            self.end_tests(breach, episode, situation, now)
+            self.end_tests(breach, episode, now)
         }
     }
 
-    /// What the family uses, when it is others who fill the memory: ending us would not help.
+    /// What the family uses, when it is others who fill the memory: ending us would not help, or not for long,
+    /// since it was they who have grown over the line.
     fn held_by_others(
         &self,
         gauge: Gauge,
@@ -195,7 +227,9 @@ impl MemoryPolicy {
         let (own, total) = (own?, memory?.total);
         let about_machine = !self.lines.bounds_run() || gauge.level == Level::Critical;
         let small = own < total.percent(SMALL_FAMILY);
-        let others = about_machine && small && (self.crowded || own < gauge.excess);
+        let others = about_machine
+            && small
+            && (self.crowded || own < gauge.excess.max(self.others.growth()));
         others.then_some(own)
     }
 
@@ -212,33 +246,33 @@ impl MemoryPolicy {
         (growth >= u128::from(room)).then_some(Critical::Ahead { line, rate })
     }
 
-    /// The suspect that runs alone has failed; the run ends only if that doesn't help.
-    fn fail_alone(&mut self, breach: Breach, episode: Episode, now: Moment) -> Option<Act> {
+    /// Notes since when nothing runs.
+    fn note_idle(&mut self, episode: Episode, situation: Situation, now: Moment) -> Episode {
+        let idle = (situation.running == 0).then(|| episode.idle.unwrap_or(now));
+        let episode = Episode { idle, ..episode };
+        self.episode = Some(episode);
+        episode
+    }
+
+    /// The suspect that runs alone has failed. It is said again only to kill it sooner.
+    fn fail_alone(&mut self, breach: Breach, episode: Episode) -> Option<Act> {
         let at_once = breach.critical.is_some();
-        let failed_at = match episode.failed {
-            Some((at, _)) if now.saturating_sub(at) >= self.grace + SHED_PATIENCE => {
-                return Some(stop(breach));
-            }
-            Some((_, true)) => return None,
-            Some((_, false)) if !at_once => return None,
-            Some((at, false)) => at,
-            None => now,
+        let news = match episode.failed {
+            None => true,
+            Some(killed) => at_once && !killed,
         };
+        if !news {
+            return None;
+        }
         self.episode = Some(Episode {
-            failed: Some((failed_at, at_once)),
+            failed: Some(at_once),
             ..episode
         });
         Some(Act::BreachAlone { breach })
     }
 
     /// Sheds a test if that is wanted and there is time for it, else stops the run.
-    fn end_tests(
-        &mut self,
-        breach: Breach,
-        episode: Episode,
-        situation: Situation,
-        now: Moment,
-    ) -> Option<Act> {
+    fn end_tests(&mut self, breach: Breach, episode: Episode, now: Moment) -> Option<Act> {
         let out_of_time = now.saturating_sub(episode.since) >= SHED_PATIENCE;
         match self.on_breach {
             OnBreach::Stop => return Some(stop(breach)),
@@ -250,7 +284,7 @@ impl MemoryPolicy {
         let due = episode
             .shed
             .is_none_or(|at| now.saturating_sub(at) >= SHED_EVERY);
-        if situation.running == 0 || !due {
+        if !due {
             return None;
         }
         self.episode = Some(Episode {
@@ -258,6 +292,18 @@ impl MemoryPolicy {
             ..episode
         });
         Some(Act::Shed { breach })
+    }
+}
+
+impl Episode {
+    /// Whether what was ended may still be on its way out.
+    fn is_freeing(&self, now: Moment) -> bool {
+        let patient = |since: Moment| now.saturating_sub(since) < SHED_PATIENCE;
+        match (self.failed, self.shed) {
+            (Some(_), _) => self.idle.is_none_or(patient),
+            (None, Some(_)) => patient(self.since),
+            (None, None) => false,
+        }
     }
 }
 

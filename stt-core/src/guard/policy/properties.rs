@@ -11,6 +11,7 @@ use crate::config::CpuAction;
 use crate::config::GuardConfig;
 use crate::config::OnBreach;
 use crate::guard::policy::Act;
+use crate::guard::policy::Company;
 use crate::guard::policy::Note;
 use crate::guard::policy::Policy;
 use crate::guard::policy::Situation;
@@ -54,7 +55,7 @@ prop_compose! {
 
 prop_compose! {
     fn situations()(running in 0..6_usize, wanted in 1..9_usize, alone in any::<bool>()) -> Situation {
-        Situation { running, wanted, alone: alone && running == 1 }
+        Situation { running, wanted, alone: alone && running == 1, company: Company::default() }
     }
 }
 
@@ -197,6 +198,23 @@ proptest! {
     }
 
     #[test]
+    fn a_suspect_that_runs_alone_never_ends_the_run_for_what_it_holds_itself(
+        config in configs(), ticks in ticks(samples(1100, 1000, 800)),
+    ) {
+        // Everything that is used is the run's own, so that nothing can be the fault of others.
+        let ticks: Vec<_> = ticks.into_iter().map(|mut tick| {
+            let used = tick.sample.memory.map_or(500, |memory| memory.used.0).max(60);
+            tick.sample.family = Some(Family { memory: Bytes(used), ..Family::default() });
+            tick.situation = Situation { running: 1, alone: true, ..tick.situation };
+            tick
+        }).collect();
+        for (now, verdict) in play(&mut Policy::new(&config, 2), &ticks) {
+            let stops = matches!(verdict.act, Some(Act::Stop { .. }));
+            prop_assert!(!stops, "{:?} at {:?}", verdict, now);
+        }
+    }
+
+    #[test]
     fn hold_does_not_flap_within_its_hysteresis(used in vec(680..700_u64, 1..50), high in any::<bool>()) {
         let mut policy = Policy::new(&config(), 2);
         let first = if high { 700 } else { 679 };
@@ -213,6 +231,8 @@ proptest! {
         config in configs(), ticks in ticks(samples(820, 50, 700)),
         used in 920..2000_u64, family in option::of(0..2000_u64), situation in situations(),
     ) {
+        // With nothing running, nothing can be ended.
+        let situation = Situation { running: situation.running.max(1), ..situation };
         let mut policy = Policy::new(&config, 2);
         let before = play(&mut policy, &ticks);
         let last = before.last().map_or(Moment::ZERO, |(now, _)| *now);

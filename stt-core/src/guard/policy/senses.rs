@@ -34,6 +34,11 @@ struct Watched {
     said: bool,
 }
 
+/// After this time without a reading the guard is blind.
+pub(super) fn patience(config: &GuardConfig) -> Duration {
+    config.check_interval * 3 + PATIENCE
+}
+
 impl Senses {
     /// Watches what the configured thresholds need.
     pub(super) fn new(config: &GuardConfig) -> Self {
@@ -45,7 +50,7 @@ impl Senses {
             (Sense::Cpu, cpu),
         ];
         Self {
-            patience: config.check_interval * 3 + PATIENCE,
+            patience: patience(config),
             watched: watched
                 .into_iter()
                 .filter(|(_, needed)| *needed)

@@ -8,7 +8,11 @@ use crate::guard::policy::Verdict;
 use crate::guard::policy::cpu::CpuPolicy;
 use crate::guard::policy::memory::MemoryPolicy;
 use crate::guard::policy::senses::Senses;
+use crate::guard::policy::tasks::TaskPolicy;
+use crate::guard::policy::yielding::Yielding;
+use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
+use crate::units::Bytes;
 
 /// The guard's decisions, and what of the past they depend on.
 ///
@@ -19,7 +23,9 @@ use crate::guard::sample::Sample;
 pub struct Policy {
     memory: MemoryPolicy,
     cpu: CpuPolicy,
+    tasks: TaskPolicy,
     senses: Senses,
+    yielding: Yielding,
     stopping: Option<Stopping>,
 }
 
@@ -36,9 +42,17 @@ impl Policy {
         Self {
             memory: MemoryPolicy::new(config),
             cpu: CpuPolicy::new(config, cores),
+            tasks: TaskPolicy::new(config),
             senses: Senses::new(config),
+            yielding: Yielding::new(config),
             stopping: None,
         }
+    }
+
+    /// How much more of this memory may be used until no test starts beside one that runs; `None` where another amount
+    /// is watched.
+    pub fn left_to_hold(&self, memory: Memory) -> Option<Bytes> {
+        self.yielding.left_to_hold(memory)
     }
 
     /// Decides about one sample, taken at `now`.
@@ -47,15 +61,21 @@ impl Policy {
         self.senses.step(sample, now, &mut notes);
         let memory = self.memory.step(sample, situation, now, &mut notes);
         let cpu = self.cpu.step(sample, situation, now, &mut notes);
-        let act = memory.act.or(cpu).and_then(|act| self.news(act));
-        let allowed = if memory.one_at_a_time {
+        let tasks = self.tasks.step(sample, situation, &mut notes);
+        let act = memory.act.or(tasks.act).or(cpu);
+        let withheld = act.is_some();
+        let company = situation.company;
+        let act = self.yielding.step(act, sample, company, now);
+        let withheld = withheld && act.is_none();
+        let act = act.and_then(|act| self.news(act));
+        let allowed = if memory.one_at_a_time || tasks.one_at_a_time {
             1
         } else {
             self.cpu.allowed(situation.wanted)
         };
         let stopping = self.stopping.is_some();
         Verdict {
-            hold: memory.hold || stopping,
+            hold: memory.hold || tasks.hold || stopping || withheld,
             blocked: memory.blocked || stopping,
             allowed,
             act,
@@ -97,6 +117,7 @@ mod tests {
     use crate::guard::policy::Breach;
     use crate::guard::policy::Critical;
     use crate::guard::policy::Note;
+    use crate::guard::policy::OwnPart;
     use crate::guard::policy::Reading;
     use crate::guard::policy::fixtures::alone;
     use crate::guard::policy::fixtures::config;
@@ -227,7 +248,7 @@ mod tests {
         assert!(verdict.may_start(0) && !verdict.may_start(1));
         let reading = Reading::Memory(machine(850));
         let threshold = Threshold::Machine(Percent::whole(80));
-        let own = Bytes(49);
+        let own = OwnPart::Memory(Bytes(49));
         let others = Note::Others {
             reading,
             own,
@@ -244,6 +265,28 @@ mod tests {
     }
 
     #[test]
+    fn who_has_grown_over_the_line_is_to_blame_and_not_who_is_small_beside_the_excess() {
+        let act = |others: &[u64], own: &[u64]| {
+            let mut guard = guard();
+            let mut readings = others.iter().zip(own).zip(0..);
+            readings.find_map(|((&others, &own), tick)| {
+                let sample = memory(others + own, own);
+                guard.step(&sample, running(2), ms(5 * tick)).act
+            })
+        };
+        // A stranger's file grows slowly over the line: there, we have more than what is over it.
+        let others: Vec<u64> = (600..810).collect();
+        assert_eq!(act(&others, &[9; 210]), None);
+        // Others stand still below it, and we grow.
+        let own: Vec<u64> = (0..45).collect();
+        assert!(act(&[770; 45], &own).is_some());
+        // Both grow, and we have more than they have got.
+        let others: Vec<u64> = (760..805).collect();
+        let own: Vec<u64> = others.iter().map(|others| others / 26).collect();
+        assert!(act(&others, &own).is_some());
+    }
+
+    #[test]
     fn a_machine_that_others_fill_to_the_brim_stops_the_run_and_says_who_it_was() {
         let mut guard = guard();
         let verdict = guard.step(&memory(920, 10), alone(), ms(0));
@@ -253,7 +296,7 @@ mod tests {
             Some(false),
             "no suspect is blamed for it"
         );
-        assert_eq!(act.breach().others, Some(Bytes(10)));
+        assert_eq!(act.breach().others, Some(OwnPart::Memory(Bytes(10))));
     }
 
     #[test]
@@ -346,14 +389,60 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_suspect_that_frees_nothing_ends_the_run() {
+    fn a_failed_suspect_that_frees_nothing_ends_the_run_once_it_is_gone() {
         let mut guard = guard();
         guard.step(&memory(850, 700), alone(), ms(0));
-        // The grace of three seconds and two more.
-        let verdict = guard.step(&memory(850, 700), alone(), ms(4999));
-        assert_eq!(verdict.act, None);
-        let verdict = guard.step(&memory(850, 700), running(0), ms(5000));
+        // However long it takes to die.
+        for second in 1..100 {
+            let verdict = guard.step(&memory(850, 700), alone(), Moment::from_secs(second));
+            assert_eq!(verdict.act, None);
+            assert!(!verdict.may_start(0));
+        }
+        let gone = Moment::from_secs(100);
+        for millis in [0, 1999] {
+            let verdict = guard.step(&memory(850, 700), running(0), gone + ms(millis));
+            assert_eq!((verdict.act, verdict.blocked), (None, true));
+        }
+        let verdict = guard.step(&memory(850, 700), running(0), gone + ms(2000));
         assert_eq!(grace_of(verdict.act.as_ref()), Some(true));
+    }
+
+    #[test]
+    fn what_others_hold_when_a_failed_suspect_is_gone_does_not_end_the_run() {
+        let mut guard = guard();
+        guard.step(&memory(860, 700), alone(), ms(0));
+        guard.step(&memory(860, 5), running(0), ms(100));
+        let verdict = guard.step(&memory(860, 5), running(0), ms(2099));
+        assert_eq!((verdict.act, verdict.blocked), (None, true));
+        let verdict = guard.step(&memory(860, 5), running(0), ms(2100));
+        assert_eq!((verdict.act, verdict.blocked), (None, false));
+        assert_eq!(verdict.allowed, 1);
+    }
+
+    #[test]
+    fn a_reading_over_the_line_while_nothing_runs_ends_nothing_at_once() {
+        for mut guard in [guard(), shedding()] {
+            let verdict = guard.step(&memory(850, 700), running(0), ms(0));
+            assert_eq!((verdict.act, verdict.blocked), (None, true));
+            let verdict = guard.step(&memory(300, 0), running(0), ms(5));
+            assert_eq!((verdict.act, verdict.blocked), (None, false));
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_reading() {
+        let mut guard = shedding();
+        guard.step(&memory(850, 700), running(2), ms(0));
+        let nothing = Sample::default();
+        // Three check intervals and two windows of the CPU.
+        let verdict = guard.step(&nothing, running(0), ms(4999));
+        assert!(verdict.blocked);
+        let verdict = guard.step(&nothing, running(0), ms(5000));
+        assert_eq!((verdict.blocked, verdict.allowed), (false, 1));
+        // Back, it is over the line anew: the two seconds are not over.
+        let verdict = guard.step(&memory(850, 700), running(2), ms(9000));
+        assert!(matches!(verdict.act, Some(Act::Shed { .. })));
+        assert!(verdict.blocked);
     }
 
     #[test]

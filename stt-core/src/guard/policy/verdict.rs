@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::guard::sample::Bound;
 use crate::guard::sample::Memory;
+use crate::guard::sample::Tasks;
 use crate::units::Bytes;
 use crate::units::Percent;
 use crate::units::Threshold;
@@ -19,6 +21,19 @@ pub struct Situation {
     pub wanted: usize,
     /// Whether the one test that runs is a suspect that was started by itself.
     pub alone: bool,
+    /// The other runs of the machine.
+    pub company: Company,
+}
+
+/// The other runs of the machine, as far as they matter when it is in trouble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Company {
+    /// How many are older.
+    pub older: u32,
+    /// How many are younger and run tests. They yield first.
+    pub younger: u32,
+    /// When the last younger one has yielded.
+    pub yielded: Option<Moment>,
 }
 
 /// What holds until the next verdict, and what is to be done now.
@@ -37,7 +52,19 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether one more test may start beside so many that run.
+    /// What holds while no guard has said anything: everything that is wanted.
+    pub fn open(wanted: usize) -> Self {
+        Self {
+            hold: false,
+            blocked: false,
+            allowed: wanted,
+            act: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether one more test may start beside so many that run. Unless all is blocked for now, one may: a
+    /// run that never goes on is worth less than a slow one.
     pub fn may_start(&self, running: usize) -> bool {
         !self.blocked && running < self.allowed && !(self.hold && running >= 1)
     }
@@ -88,8 +115,17 @@ pub struct Breach {
     pub critical: Option<Critical>,
     /// For how long the CPU was over its threshold; `None` for memory, which is not waited for.
     pub lasted: Option<Duration>,
-    /// What the run itself uses, when it is others who hold the memory.
-    pub others: Option<Bytes>,
+    /// What the run itself uses, when it is others who use up the rest.
+    pub others: Option<OwnPart>,
+}
+
+/// What the run itself uses of something that others have used up. Displayed, it is a clause that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnPart {
+    /// Of memory.
+    Memory(Bytes),
+    /// Of the processes and threads.
+    Tasks(u64),
 }
 
 /// Why there is no time left.
@@ -116,6 +152,8 @@ pub enum Reading {
     Memory(Memory),
     /// Memory of the run's own family.
     Run(Bytes),
+    /// The number of processes and threads of the machine, or of the control group that limits us.
+    Tasks(Tasks),
     /// The share of our cores that was busy.
     Cpu {
         /// Busy, of what we may use.
@@ -147,12 +185,12 @@ pub enum Note {
         /// The CPU threshold.
         threshold: Percent,
     },
-    /// Memory is over its threshold because of others: a warning.
+    /// A reading is over its threshold because of others: a warning.
     Others {
-        /// The memory that they hold.
+        /// What they use up.
         reading: Reading,
         /// What the run itself uses.
-        own: Bytes,
+        own: OwnPart,
         /// The line.
         threshold: Threshold,
     },
@@ -175,6 +213,19 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// Whether it says how well the guard itself works, and not what tests may do.
+    pub fn is_about_the_guard(&self) -> bool {
+        match self {
+            Self::Blind { .. } | Self::Sees { .. } | Self::Late { .. } => true,
+            Self::Hold { .. }
+            | Self::Release { .. }
+            | Self::Allowed { .. }
+            | Self::Others { .. } => false,
+        }
+    }
+}
+
 /// What the guard looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sense {
@@ -186,14 +237,32 @@ pub enum Sense {
     Cpu,
 }
 
+fn whose(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Machine => "machine",
+        Bound::ControlGroup => "control group",
+    }
+}
+
+impl fmt::Display for OwnPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(memory) => write!(
+                f,
+                "other processes hold it, the run itself uses only {memory}"
+            ),
+            Self::Tasks(count) => {
+                write!(f, "most are of others, the run itself has only {count}")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(Memory { used, total, bound }) => {
-                let whose = match bound {
-                    Bound::Machine => "machine",
-                    Bound::ControlGroup => "control group",
-                };
+                let whose = whose(*bound);
                 match used.share_of(*total) {
                     Some(share) => {
                         write!(f, "memory at {share} of the {whose} ({used} of {total})")
@@ -202,6 +271,18 @@ impl fmt::Display for Reading {
                 }
             }
             Self::Run(memory) => write!(f, "memory of the run at {memory}"),
+            Self::Tasks(tasks) => {
+                let Tasks {
+                    alive,
+                    limit,
+                    bound,
+                } = tasks;
+                let whose = whose(*bound);
+                write!(
+                    f,
+                    "{alive} of the {limit} processes and threads that the {whose} can have"
+                )
+            }
             Self::Cpu { busy, pressure } => {
                 write!(f, "CPU at {busy}")?;
                 match pressure {
@@ -231,10 +312,7 @@ impl fmt::Display for Breach {
             None => {}
         }
         match self.others {
-            Some(own) => write!(
-                f,
-                "; other processes hold it, the run itself uses only {own}"
-            ),
+            Some(own) => write!(f, "; {own}"),
             None => Ok(()),
         }
     }
@@ -253,8 +331,7 @@ impl fmt::Display for Note {
                 threshold,
             } => write!(
                 f,
-                "{reading}, threshold {threshold}; other processes hold it, the run itself uses \
-                 only {own}: one test at a time"
+                "{reading}, threshold {threshold}; {own}: one test at a time"
             ),
             Self::Blind { sense, lasted } => write!(
                 f,
@@ -308,7 +385,7 @@ mod tests {
                 line,
                 rate: Bytes::mib(9_728),
             }),
-            others: Some(Bytes::mib(12)),
+            others: Some(OwnPart::Memory(Bytes::mib(12))),
             ..breach
         };
         assert_eq!(

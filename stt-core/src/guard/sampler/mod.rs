@@ -15,9 +15,13 @@ pub use config::SamplerConfig;
 pub use missing::Missing;
 
 #[cfg(target_os = "linux")]
+pub use linux::OomWatch;
+#[cfg(target_os = "linux")]
 pub use linux::Sampler;
 #[cfg(target_os = "linux")]
 pub use linux::cores;
+#[cfg(not(target_os = "linux"))]
+pub use portable::OomWatch;
 #[cfg(not(target_os = "linux"))]
 pub use portable::Sampler;
 #[cfg(not(target_os = "linux"))]

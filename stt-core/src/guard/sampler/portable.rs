@@ -7,6 +7,7 @@ use sysinfo::System;
 
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::guard::sample::Around;
 use crate::guard::sample::Bound;
 use crate::guard::sample::Family;
 use crate::guard::sample::Memory;
@@ -68,17 +69,22 @@ impl Sampler {
     pub fn sample(
         &mut self,
         planned: Moment,
-        read_family: Option<&mut dyn FnMut(Option<Memory>) -> Option<Family>>,
+        read_family: Option<&mut dyn FnMut(Around) -> Option<Family>>,
     ) -> Sample {
         let now = self.clock.now();
         let (memory, swap) = self.read_memory();
         self.read_cpu(now);
+        let around = Around {
+            memory,
+            pages: None,
+        };
         Sample {
             memory,
             scarcest: memory,
             swap,
             cpu_busy: self.cpu_busy,
-            family: read_family.and_then(|read| read(memory)),
+            family: read_family.and_then(|read| read(around)),
+            taken: Some(now),
             late: now.saturating_sub(planned),
             ..Sample::default()
         }
@@ -131,6 +137,29 @@ fn tenths(percent: f32) -> Option<u32> {
     Some(tenths)
 }
 
+/// Nothing counts the kills of the kernel here.
+#[derive(Debug)]
+pub struct OomWatch {
+    known: bool,
+}
+
+impl OomWatch {
+    /// There is nothing to open.
+    pub fn open(_now: Moment) -> Self {
+        Self { known: false }
+    }
+
+    /// There is nothing to look at.
+    pub fn look(&self, _now: Moment) {
+        debug_assert!(!self.known, "nothing is counted here");
+    }
+
+    /// Unknown here, and so nobody's death is put down to it.
+    pub fn killed_just_before(&self, _death: Moment, _started: Moment) -> bool {
+        self.known
+    }
+}
+
 /// How many cores this process may use.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
@@ -163,5 +192,8 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(amount(0, 0), None);
+        let watch = OomWatch::open(Moment::ZERO);
+        watch.look(Moment::ZERO);
+        assert!(!watch.killed_just_before(Moment::ZERO, Moment::ZERO));
     }
 }

@@ -7,27 +7,38 @@
 //! nothing while tests run, and nobody but this file reaps them.
 
 use std::collections::HashSet;
+use std::error::Error as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 
+use camino::Utf8PathBuf;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::cgroup::Pen;
+use super::cgroup::RunGroup;
+use super::cgroup::SlotGroup;
+use super::found::Found;
+use super::ledger::Ledger;
 use super::member::FamilyError;
+use super::member::GroupError;
 use super::member::Identity;
 use super::member::Kin;
+use super::member::Spent;
 use super::member::Survivor;
-use super::member::Swept;
 use super::proc;
 use super::proc::Proc;
 use super::proc::Stat;
-use super::tree::Member;
 use super::tree::Tree;
+use super::usage::Readings;
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::id::RunId;
 use crate::process::kernel;
 
 /// The handle on all families of a run.
@@ -39,9 +50,15 @@ pub struct Family {
     /// of an orphan can't become that of another process, because nobody else reaps it.
     proc: Mutex<Proc>,
     /// For the guard, who must not wait for the lock above.
-    pub(super) readings: Mutex<Proc>,
+    pub(super) readings: Mutex<Readings>,
+    /// What the orphans had used that were reaped.
+    ledger: Mutex<Ledger>,
     /// Who was below us before the first test, and is none of the tests' business.
     spared: Mutex<HashSet<Identity>>,
+    /// The run's control group, once it was tried to make one.
+    group: Mutex<Option<Result<Arc<RunGroup>, GroupError>>>,
+    /// Whether everybody is being ended at once: then no slot looks for what is left of its test.
+    pub(super) given_up: AtomicBool,
 }
 
 /// Frees a child that a stop signal caught before its `exec`, while `thread` waits for that.
@@ -75,9 +92,67 @@ impl Family {
         Self {
             children: take_over(),
             proc: Mutex::default(),
-            readings: Mutex::default(),
+            readings: Mutex::new(Readings::begin()),
+            ledger: Mutex::default(),
             spared: Mutex::default(),
+            group: Mutex::default(),
+            given_up: AtomicBool::new(false),
         }
+    }
+
+    /// Makes a control group for the run, where that is possible. Called once, before the first test.
+    pub fn make_group(&self, run: &RunId) {
+        *self.group() = Some(RunGroup::make(run).map(Arc::new));
+    }
+
+    /// Removes the run's control group, if nobody lives in it. To be called when the slots are closed.
+    pub fn remove_group(&self) {
+        if let Some(Ok(group)) = self.group().take() {
+            group.remove();
+        }
+    }
+
+    /// The directory of the run's control group.
+    pub fn group_path(&self) -> Option<Utf8PathBuf> {
+        self.run_group().map(|group| group.path().to_owned())
+    }
+
+    /// A control group for the tests of a slot, below the run's.
+    pub fn slot_group(&self, number: usize) -> Option<SlotGroup> {
+        self.run_group().map(|group| SlotGroup::new(group, number))
+    }
+
+    /// Whether the groups of slots hold tests to a share of the CPU.
+    pub fn shares_cpu(&self) -> bool {
+        self.run_group().is_some_and(|group| group.shares_cpu())
+    }
+
+    /// By what means families are known and ended, for people.
+    pub fn mechanism(&self) -> String {
+        let others = match self.missing() {
+            None => "process groups and descendants",
+            Some(_) => "process groups",
+        };
+        match &*self.group() {
+            None => others.to_owned(),
+            Some(Ok(group)) => format!("{}; {others}", group.describe()),
+            Some(Err(error)) => {
+                let why = error.source().map(|why| format!(": {why}"));
+                format!(
+                    "{others}; no control group: {error}{}",
+                    why.unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    pub(super) fn run_group(&self) -> Option<Arc<RunGroup>> {
+        let group = self.group();
+        group.as_ref()?.as_ref().ok().map(Arc::clone)
+    }
+
+    fn group(&self) -> MutexGuard<'_, Option<Result<Arc<RunGroup>, GroupError>>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Spares everybody who is below us now: a compile server that the build has started, or what a
@@ -92,8 +167,23 @@ impl Family {
         *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = present;
     }
 
+    /// Whom we spare, by pid and start time.
+    pub fn spared(&self) -> Vec<(i32, u64)> {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        spared.iter().map(|one| (one.pid, one.start)).collect()
+    }
+
+    /// Spares these, too: another process of ours has found out that they are no test's.
+    pub fn spare(&self, processes: &[(i32, u64)]) {
+        let found = processes
+            .iter()
+            .map(|&(pid, start)| Identity { pid, start });
+        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        spared.extend(found);
+    }
+
     /// Leaves out whom we spare. The dead are left in, for somebody has to reap them.
-    fn without_spared(&self, processes: &mut Vec<i32>) {
+    pub(super) fn without_spared(&self, processes: &mut Vec<i32>) {
         let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
         if spared.is_empty() {
             return;
@@ -113,9 +203,23 @@ impl Family {
     /// The processes that have lost their parent, dead ones included, but for those that are spared.
     /// Costs one system call when there are none.
     pub fn orphans(&self) -> Vec<i32> {
-        let mut orphans = Vec::new();
+        let mut orphans = self.listed();
+        if !orphans.is_empty() {
+            // Who is reaped while the kernel lists him takes his neighbour off the list
+            // (proc_tid_children(5)); that the second list lacks the same one is unlikely.
+            orphans.extend(self.listed());
+            orphans.sort_unstable();
+            orphans.dedup();
+            self.without_spared(&mut orphans);
+        }
+        orphans
+    }
+
+    /// The children of our main thread, as the kernel lists them once.
+    fn listed(&self) -> Vec<i32> {
+        let mut listed = Vec::new();
         let Ok(file) = &self.children else {
-            return orphans;
+            return listed;
         };
         let mut text = Vec::new();
         let mut buffer = [0; 1024];
@@ -125,9 +229,8 @@ impl Family {
             text.extend_from_slice(&buffer[..length]);
             offset += length as u64;
         }
-        proc::parse_children(&text, &mut orphans);
-        self.without_spared(&mut orphans);
-        orphans
+        proc::parse_children(&text, &mut listed);
+        listed
     }
 
     /// The orphans that belong to a test and live. Those that are dead are reaped, whosever they are.
@@ -136,7 +239,7 @@ impl Family {
         if orphans.is_empty() {
             return orphans;
         }
-        sort_out(&mut self.lock(), orphans, kin)
+        self.sort_out(&mut self.lock(), orphans, kin)
     }
 
     /// Ends what is left of a test's family: its group, and the orphans that belong to it with all
@@ -147,9 +250,13 @@ impl Family {
         clock: &Clock,
         deadline: Moment,
     ) -> Vec<Survivor> {
-        let mut found = Found::default();
+        let mut found = Found::new(kin.naming);
+        if let Some(pen) = kin.pen.as_deref().filter(|pen| pen.is_populated()) {
+            let seen = self.empty_pen(pen, &mut found, Some(kin.leader), clock, deadline);
+            kin.remembered.extend(seen);
+        }
         self.until_empty(clock, deadline, |proc| {
-            let roots = sort_out(proc, self.orphans(), kin);
+            let roots = self.sort_out(proc, self.orphans(), kin);
             let tree = Tree::freeze(proc, &roots);
             found.note(proc, &tree, Some(kin.leader));
             kin.remembered.extend(tree.identities());
@@ -157,30 +264,38 @@ impl Family {
             drop(kernel::signal_group(kin.leader, Signal::SIGKILL));
             tree
         });
+        found.check_ports();
         found.survivors
     }
 
-    /// Ends every process below us that is not spared, whatever its session, its group or its
-    /// environment, and reaps what has no other parent than us. To be called when no slot runs a test any more.
+    /// Notes who is in a control group, or was started by such a one and has left it, and kills all who
+    /// are in it. Returns whom it noted.
     ///
-    /// Two looks in a row must find nobody. At the deadline whoever is still alive is reported: that a
-    /// signal is refused is a failure, not a success.
-    pub fn sweep(&self, clock: &Clock, deadline: Moment) -> Swept {
-        let mut found = Found::default();
-        let last = self.until_empty(clock, deadline, |proc| {
-            self.reap_dead(proc);
-            let mut roots = all_children(proc);
-            self.without_spared(&mut roots);
-            let tree = Tree::freeze(proc, &roots);
-            found.note(proc, &tree, None);
-            tree
-        });
-        found.swept(&last)
+    /// Nobody is stopped for that, since one write kills faster than a bomb grows, unless whoever is listed
+    /// has always gone on as somebody else by the time he is looked at.
+    pub(super) fn empty_pen(
+        &self,
+        pen: &Pen,
+        found: &mut Found,
+        test_group: Option<i32>,
+        clock: &Clock,
+        deadline: Moment,
+    ) -> Vec<Identity> {
+        let mut proc = self.lock();
+        let mut tree = Tree::glance(&mut proc, &pen.members());
+        if tree.members.is_empty() && pen.freeze(clock) {
+            tree = Tree::glance(&mut proc, &pen.members());
+        }
+        found.note(&mut proc, &tree, test_group);
+        // Others may look while these die.
+        drop(proc);
+        pen.empty(clock, deadline);
+        tree.identities().collect()
     }
 
     /// Looks, and kills whom the look finds, until two looks in a row find nobody: one alone may miss
     /// who is just being born. Returns what the last look found.
-    fn until_empty(
+    pub(super) fn until_empty(
         &self,
         clock: &Clock,
         deadline: Moment,
@@ -206,16 +321,62 @@ impl Family {
         }
     }
 
-    fn reap_dead(&self, proc: &mut Proc) {
-        for orphan in self.orphans() {
-            if proc.stat(orphan).is_some_and(|stat| stat.is_dead()) {
-                drop(kernel::reap(orphan, false));
+    /// Opens the account of a test that begins. What is in it was entered for whoever had its leader's number
+    /// before: a number is not given away again while a group has it.
+    pub(in crate::process) fn open_account(&self, leader: i32) {
+        self.ledger().claim(leader);
+    }
+
+    /// What those orphans had used that belonged to the test of this leader and were reaped.
+    pub(in crate::process) fn spent(&self, leader: i32) -> Spent {
+        self.ledger().claim(leader)
+    }
+
+    /// Keeps those orphans that belong to a test and live, and reaps the dead.
+    fn sort_out(&self, proc: &mut Proc, orphans: Vec<i32>, kin: &Kin<'_>) -> Vec<i32> {
+        let leader_start = proc.stat(kin.leader).map(|stat| stat.start);
+        let mut own = orphans;
+        own.retain(|&orphan| {
+            // Where tests run on the main thread, as with one test thread of libtest, it starts leaders.
+            if orphan == kin.leader {
+                return false;
             }
+            let Some(stat) = proc.stat(orphan) else {
+                return false;
+            };
+            let is_own = belongs(proc, &stat, kin, leader_start);
+            if stat.is_dead() {
+                let account = if is_own { kin.leader } else { stat.group };
+                self.reap_into(orphan, account);
+                return false;
+            }
+            is_own
+        });
+        own
+    }
+
+    /// Reaps an orphan that is dead, and enters what it had used.
+    fn reap_into(&self, orphan: i32, account: i32) {
+        if let Ok(Some(reaped)) = kernel::reap(orphan, false) {
+            self.ledger().enter(orphan, account, reaped.spent());
+        }
+    }
+
+    /// Entries are whole at every moment.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reaps the orphans that are dead, with one call each: a test may have left thousands.
+    pub(super) fn reap_dead(&self) {
+        for orphan in self.listed() {
+            // Who lives is not waited for.
+            drop(kernel::reap(orphan, false));
         }
     }
 
     /// A panic elsewhere leaves nothing half-done behind this lock: the buffers are cleared before use.
-    fn lock(&self) -> MutexGuard<'_, Proc> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Proc> {
         self.proc.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,33 +391,12 @@ fn take_over() -> Result<File, FamilyError> {
 }
 
 /// The children of all our threads: the orphans, and what slots have started.
-fn all_children(proc: &mut Proc) -> Vec<i32> {
+pub(super) fn all_children(proc: &mut Proc) -> Vec<i32> {
     let mut children = Vec::new();
     for thread in proc::threads_of(own_pid()) {
         proc.children_of_thread(own_pid(), thread, &mut children);
     }
     children
-}
-
-/// Keeps those orphans that belong to a test and live, and reaps the dead.
-fn sort_out(proc: &mut Proc, orphans: Vec<i32>, kin: &Kin<'_>) -> Vec<i32> {
-    let leader_start = proc.stat(kin.leader).map(|stat| stat.start);
-    let mut own = orphans;
-    own.retain(|&orphan| {
-        // Where tests run on the main thread, as with one test thread of libtest, it starts leaders.
-        if orphan == kin.leader {
-            return false;
-        }
-        let Some(stat) = proc.stat(orphan) else {
-            return false;
-        };
-        if stat.is_dead() {
-            drop(kernel::reap(orphan, false));
-            return false;
-        }
-        belongs(proc, &stat, kin, leader_start)
-    });
-    own
 }
 
 fn belongs(proc: &mut Proc, stat: &Stat, kin: &Kin<'_>, leader_start: Option<u64>) -> bool {
@@ -268,33 +408,4 @@ fn belongs(proc: &mut Proc, stat: &Stat, kin: &Kin<'_>, leader_start: Option<u64
         || kin.remembered.contains(&identity)
         || (kin.exclusive && leader_start.is_some_and(|start| start <= stat.start))
         || proc.carries(stat.pid, stat.threads, &kin.marker.entries)
-}
-
-/// Whom a search has found so far, each of them once.
-#[derive(Debug, Default)]
-struct Found {
-    known: HashSet<Identity>,
-    survivors: Vec<Survivor>,
-}
-
-impl Found {
-    fn note(&mut self, proc: &mut Proc, tree: &Tree, test_group: Option<i32>) {
-        for &Member { identity, group } in &tree.members {
-            if self.known.insert(identity) {
-                self.survivors.push(Survivor {
-                    pid: identity.pid,
-                    command: proc.command(identity.pid),
-                    in_group: test_group == Some(group),
-                });
-            }
-        }
-    }
-
-    /// Tells those who are alive after all from the others.
-    fn swept(self, last: &Tree) -> Swept {
-        let alive = last.alive();
-        let is_alive = |survivor: &Survivor| alive.contains(&survivor.pid);
-        let (left, ended) = self.survivors.into_iter().partition(is_alive);
-        Swept { ended, left }
-    }
 }

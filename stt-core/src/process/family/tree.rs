@@ -47,8 +47,13 @@ impl Tree {
     /// Finds who is alive from a root down, and stops nobody. It ends with the first few hundred,
     /// because a signal to the tree waits for it.
     pub(super) fn below(proc: &mut Proc, root: i32) -> Self {
+        Self::glance(proc, &[root])
+    }
+
+    /// The same from several roots down.
+    pub(super) fn glance(proc: &mut Proc, roots: &[i32]) -> Self {
         let mut tree = Self::default();
-        tree.pass(proc, &[root], GLANCE, &mut HashSet::new(), |_, _| ());
+        tree.pass(proc, roots, GLANCE, &mut HashSet::new(), |_, _| ());
         tree
     }
 
@@ -144,7 +149,7 @@ impl Tree {
 }
 
 /// Waits for the end of a process. A signal may cut it short, so callers look again.
-fn wait_for(process: &OwnedFd, time: Duration) {
+pub(super) fn wait_for(process: &OwnedFd, time: Duration) {
     let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(time + Duration::from_micros(999));
     let _ = nix::poll::poll(&mut fds, timeout.unwrap_or(PollTimeout::ZERO));

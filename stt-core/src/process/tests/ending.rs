@@ -55,6 +55,17 @@ fn without_grace_there_is_no_term() {
 }
 
 #[test]
+fn only_the_dying_give_back_their_memory() {
+    let own = kernel::pidfd_open(std::process::id().cast_signed()).unwrap();
+    assert!(kernel::release_memory(&own).is_err());
+    let slot = Slot::new();
+    let script =
+        "x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo ready; sleep 1000.$TAG; echo $x";
+    let (ended, _) = slot.run_and_end(script, &[stopped(0)]);
+    assert_eq!(ended.exit, Exit::Signal(9));
+}
+
+#[test]
 fn a_second_order_only_hurries_and_the_first_reason_stays() {
     let slot = Slot::new();
     let timeout = EndReason::Timeout(Duration::from_secs(9));
@@ -219,8 +230,18 @@ fn a_child_that_is_stopped_while_it_starts_is_freed() {
     .unwrap();
     until("it is stopped", || state_of(child.pid()) == Some('T'));
     slot.control.starting();
-    assert!(!slot.control.signal(Signal::SIGSTOP).unwrap());
-    slot.control.started(child.pid()).unwrap();
+    std::thread::scope(|scope| {
+        let suspended = scope.spawn(|| slot.control.suspend().unwrap());
+        until("it is freed", || state_of(child.pid()) != Some('T'));
+        slot.control.started(child.pid(), None).unwrap();
+        // Not before the start is over, and before anything else.
+        let exited = || state_of(child.pid()) == Some('Z');
+        until("it stands still", || {
+            state_of(child.pid()) == Some('T') || exited()
+        });
+        assert!(suspended.join().unwrap() || exited());
+    });
+    let _ = slot.control.signal(Signal::SIGCONT).unwrap();
     let ended = drive(
         child,
         &slot.control,

@@ -14,8 +14,11 @@ use super::helper::in_own_process;
 use super::helper::stopped;
 use super::helper::until;
 use crate::outcome::Exit;
+use crate::process::Exact;
 use crate::process::Left;
+use crate::process::Marker;
 use crate::process::OutputSink;
+use crate::process::Running;
 use crate::process::Stdio;
 use crate::process::Swept;
 use crate::process::drive;
@@ -287,9 +290,20 @@ extern "C" fn end_this_thread(_signal: libc::c_int) {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
+/// Ends the main thread of this process, and no other.
+#[expect(unsafe_code, reason = "std offers no way to end the main thread alone")]
+pub(super) fn end_main_thread() {
+    let handler: extern "C" fn(libc::c_int) = end_this_thread;
+    let main = nix::unistd::getpid().as_raw();
+    // SAFETY: the handler only makes a system call, and the main thread only waits for this test.
+    unsafe {
+        libc::signal(libc::SIGUSR1, handler as libc::sighandler_t);
+        libc::syscall(libc::SYS_tgkill, main, main, libc::SIGUSR1);
+    }
+}
+
 /// Its main thread exits and another one stays: the kernel shows a zombie.
 #[test]
-#[expect(unsafe_code, reason = "std offers no way to end the main thread alone")]
 #[expect(
     clippy::disallowed_methods,
     reason = "it is how the helper knows that it is one"
@@ -298,13 +312,7 @@ fn a_process_whose_main_thread_is_gone_is_alive() {
     const HELPER: &str = "STT_ROOM_TEST_HELPER";
     const NAME: &str = "family::a_process_whose_main_thread_is_gone_is_alive";
     if std::env::var_os(HELPER).is_some() {
-        let handler: extern "C" fn(libc::c_int) = end_this_thread;
-        let main = nix::unistd::getpid().as_raw();
-        // SAFETY: the handler only makes a system call, and the main thread only waits for this test.
-        unsafe {
-            libc::signal(libc::SIGUSR1, handler as libc::sighandler_t);
-            libc::syscall(libc::SYS_tgkill, main, main, libc::SIGUSR1);
-        }
+        end_main_thread();
         loop {
             std::thread::park();
         }
@@ -377,13 +385,21 @@ fn usage_is_summed_up_by_slot() {
     let mut usage = None;
     let mut measure = || {
         let leader = slot.control.leader().unwrap();
-        let slots = [(7, leader), (3, i32::MAX)];
-        usage = Some([false, true].map(|exact| FAMILY.usage(&slots, exact).unwrap()));
+        let marker = Marker::default();
+        let test = |slot, leader| Running {
+            slot,
+            leader,
+            marker: &marker,
+            written: slot == 7,
+        };
+        let tests = [test(7, leader), test(3, i32::MAX)];
+        let exact = [Exact::Nobody, Exact::All, Exact::Slot(7)];
+        usage = Some(exact.map(|exact| FAMILY.usage(&tests, exact).unwrap()));
         slot.control.end(stopped(0)).unwrap();
     };
     slot.drive(&slot.script(script), &mut Measured(&mut measure));
-    let [plain, exact] = usage.unwrap();
-    for usage in [&plain, &exact] {
+    let [plain, exact, slot_only] = usage.unwrap();
+    for usage in [&plain, &exact, &slot_only] {
         assert_eq!(usage.slots.len(), 2);
         assert_eq!((usage.slots[0].slot, usage.slots[1].slot), (7, 3));
         assert!(usage.slots[0].memory >= Bytes::mib(32), "{usage:?}");
@@ -394,6 +410,11 @@ fn usage_is_summed_up_by_slot() {
             "{usage:?}"
         );
         assert!(usage.cpu > Duration::ZERO, "{usage:?}");
+        let own = usage.slots[0];
+        assert!(own.processes >= 2 && own.threads >= 2, "{usage:?}");
+        // The shell has waited for `head` and `tr`.
+        assert!(own.cpu >= usage.cpu, "{usage:?}");
+        assert!(own.written.is_some() && usage.slots[1].written.is_none());
         // Two processes with three standard streams each, where the kernel counts them.
         assert!(
             usage.descriptors.is_none_or(|count| count >= 6),
@@ -401,7 +422,8 @@ fn usage_is_summed_up_by_slot() {
         );
     }
     assert!(
-        exact.slots[0].memory <= plain.slots[0].memory,
+        exact.slots[0].memory <= plain.slots[0].memory
+            && slot_only.slots[0].memory <= plain.slots[0].memory,
         "{plain:?} {exact:?}"
     );
 }

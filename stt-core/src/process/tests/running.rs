@@ -39,6 +39,32 @@ fn exits_are_told_as_they_are() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_test_is_killed_before_us_when_memory_is_short() {
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj")
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let score = |slot: &Slot| -> i32 {
+        // The first look may come before we have set it.
+        let (_, printed) = slot.run(&format!(
+            "n=0; while [ $(cat /proc/self/oom_score_adj) = {own} ] && [ $n -lt 99 ]; do n=$((n+1)); done; \
+             cat /proc/self/oom_score_adj"
+        ));
+        String::from_utf8(printed.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    let slot = Slot::new();
+    assert_eq!(score(&slot), own, "the build is as much worth as we are");
+    slot.control.begin(None).unwrap();
+    assert_eq!(score(&slot), (own.max(0) + 300).min(1000));
+}
+
+#[test]
 fn both_streams_arrive_byte_by_byte() {
     let slot = Slot::new();
     let (_, printed) = slot.run(r"printf 'a\377\000b'; printf 'e\376' >&2");

@@ -26,6 +26,7 @@ impl Machine {
         match end.settled {
             Settled::Final(ref outcome) => {
                 let outcome = outcome.clone();
+                self.remember_peak(end.resources.peak_memory);
                 self.count(&outcome, &end, running.slow > 0);
                 actions.push(Action::Show(Notice::Finished {
                     test: running.test,
@@ -49,6 +50,11 @@ impl Machine {
         }
         self.counts.leaky += usize::from(end.leak.is_some());
         self.counts.slow += usize::from(slow);
+        self.fail_fast();
+    }
+
+    /// Starts no further test once enough have failed.
+    pub(super) fn fail_fast(&mut self) {
         if self
             .max_fail
             .is_some_and(|limit| self.failures >= limit.get())
@@ -68,7 +74,9 @@ impl Machine {
     ) {
         let breaches = match why {
             Unfinished::Shed => Some(running.breaches.unwrap_or(0) + 1),
-            Unfinished::Stopped if running.blamed => Some(running.breaches.unwrap_or(0) + 1),
+            Unfinished::Stopped if running.blamed.is_some() => {
+                Some(running.breaches.unwrap_or(0) + 1)
+            }
             Unfinished::Stopped | Unfinished::Interrupted => running.breaches,
         };
         if why == Unfinished::Shed {
@@ -78,6 +86,7 @@ impl Machine {
             test: running.test,
             why,
             breaches,
+            evidence: running.blamed.clone(),
         });
         actions.push(Action::Show(Notice::Unfinished {
             test: running.test,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use crate::checkpoint::StopCause;
 use crate::clock::Moment;
 use crate::guard::Act;
 use crate::guard::Breach;
 use crate::guard::Candidate;
 use crate::guard::Note;
+use crate::guard::OwnPart;
 use crate::guard::Reading;
 use crate::guard::Sample;
 use crate::guard::Situation;
@@ -22,30 +24,52 @@ use crate::units::Bytes;
 
 use super::Machine;
 use super::Phase;
+use super::Running;
 use super::Stopped;
 
 impl Machine {
     pub(super) fn sampled(&mut self, sample: &Sample, now: Moment, actions: &mut Vec<Action>) {
         self.note_readings(sample);
+        self.hold_to_limits(sample, actions);
         let situation = Situation {
             running: self.slots.taken(),
-            wanted: self.admission.threads,
+            wanted: self.threads,
             alone: self.suspect_runs(),
+            company: self.standing.company,
         };
+        let older = situation.alone
+            && self
+                .slots
+                .iter()
+                .any(|(_, running)| running.is_newer(sample));
         let Some(policy) = &mut self.policy else {
             return;
         };
-        let verdict = policy.step(sample, situation, now);
-        self.admission.held = verdict.hold;
-        self.admission.blocked = verdict.blocked;
-        self.admission.allowed = verdict.allowed;
+        let mut verdict = if older {
+            // What it says of memory is about the test before this suspect.
+            let rest = Sample {
+                memory: None,
+                scarcest: None,
+                family: None,
+                ..sample.clone()
+            };
+            policy.step(&rest, situation, now)
+        } else {
+            policy.step(sample, situation, now)
+        };
+        let act = verdict.act.take();
+        let notes = std::mem::take(&mut verdict.notes);
+        self.verdict = verdict;
         // Whether tests may start means nothing to a run that is being stopped.
         let stopping = self.phase >= Phase::Stopping;
-        let notices = verdict.notes.iter().map(notice);
-        let told = notices.filter(|notice| !(stopping && matches!(notice, Notice::Guard(_))));
-        actions.extend(told.map(Action::Show));
-        match verdict.act {
-            Some(Act::Stop { breach, grace }) => self.stop(&breach, grace, now, actions),
+        let told = notes
+            .iter()
+            .filter(|note| !stopping || note.is_about_the_guard());
+        actions.extend(told.map(notice).map(Action::Show));
+        match act {
+            Some(Act::Stop { breach, grace }) => {
+                self.stop(&breach, sample, grace, now, actions);
+            }
             Some(Act::Shed { breach }) => self.shed(&breach, now, actions),
             Some(Act::BreachAlone { breach }) => self.fail_alone(&breach, actions),
             None => {}
@@ -57,6 +81,7 @@ impl Machine {
         let base = &mut self.telling.base;
         if let Some(memory) = sample.memory {
             base.memory = memory.used.share_of(memory.total);
+            self.memory = Some(memory);
         }
         base.cpu = sample.cpu_busy.or(base.cpu);
         let Some(family) = &sample.family else { return };
@@ -68,22 +93,36 @@ impl Machine {
             cpu: family.cpu,
         });
         for used in &family.slots {
-            if let Some(running) = self.slots.get_mut(used.slot) {
+            if let Some(running) = self.slots.get_mut(used.slot)
+                && running.was_seen(family)
+            {
                 running.memory = Some(used.memory);
             }
         }
     }
 
     /// Ends the run. Asked again, it can only end it faster.
-    fn stop(&mut self, breach: &Breach, grace: bool, now: Moment, actions: &mut Vec<Action>) {
+    fn stop(
+        &mut self,
+        breach: &Breach,
+        sample: &Sample,
+        grace: bool,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
         if self.phase < Phase::Stopping {
             self.phase = Phase::Stopping;
-            self.blame(breach);
+            self.blame(breach, sample);
             let reason = breach.to_string();
             actions.push(Action::Show(Notice::Guard(GuardNotice::Stop { reason })));
             self.stopped = Some(Stopped {
                 at: now,
                 reason: breach.to_string(),
+                cause: match breach.reading {
+                    Reading::Cpu { .. } => StopCause::Cpu,
+                    Reading::Tasks(_) => StopCause::Tasks,
+                    Reading::Memory(_) | Reading::Run(_) => StopCause::Memory,
+                },
                 largest: self.largest(),
                 ended: self.slots.iter().map(|(_, running)| running.test).collect(),
             });
@@ -94,16 +133,19 @@ impl Machine {
             Duration::ZERO
         };
         self.end_all(Unfinished::Stopped, grace, actions);
+        if grace.is_zero() {
+            actions.push(Action::LookAway);
+        }
     }
 
     /// Marks the tests that a resumed run retries alone: for memory the largest and whatever has at
     /// least half its size, since the next leg would otherwise fail over the second of two; for the
     /// CPU, or when nobody knows who was large, all that ran. Memory that others hold is no test's
-    /// fault.
-    fn blame(&mut self, breach: &Breach) {
+    /// fault, and what was read before a test began is not that test's.
+    fn blame(&mut self, breach: &Breach, sample: &Sample) {
         let largest = match breach.reading {
             _ if breach.others.is_some() => return,
-            Reading::Cpu { .. } => None,
+            Reading::Cpu { .. } | Reading::Tasks(_) => None,
             Reading::Memory(_) | Reading::Run(_) => self
                 .slots
                 .iter()
@@ -111,11 +153,12 @@ impl Machine {
                 .max(),
         };
         for (_, running) in self.slots.iter_mut() {
-            running.blamed = match (largest, running.memory) {
-                (None, _) => true,
+            let blamed = match (largest, running.memory) {
+                (None, _) => !running.is_newer(sample),
                 (Some(_), None) => false,
                 (Some(Bytes(largest)), Some(Bytes(own))) => own >= largest / 2,
             };
+            running.blamed = blamed.then(|| evidence(breach, running.memory));
         }
     }
 
@@ -149,6 +192,7 @@ impl Machine {
         };
         let reason = EndReason::Unfinished(Unfinished::Shed);
         running.ending = Some(reason.clone());
+        running.blamed = Some(evidence(breach, running.memory));
         actions.push(Action::End {
             slot,
             reason,
@@ -180,6 +224,24 @@ impl Machine {
     }
 }
 
+impl Running {
+    /// Whether it has started after this sample was taken, which then says nothing about it.
+    fn is_newer(&self, sample: &Sample) -> bool {
+        sample.taken.is_some_and(|taken| taken < self.started)
+    }
+}
+
+/// What is held against a test for a breach.
+fn evidence(breach: &Breach, memory: Option<Bytes>) -> String {
+    match (breach.reading, memory) {
+        (Reading::Memory(_) | Reading::Run(_), Some(memory)) => {
+            format!("{breach}, it used {memory}")
+        }
+        (Reading::Memory(_) | Reading::Run(_), None)
+        | (Reading::Cpu { .. } | Reading::Tasks(_), _) => breach.to_string(),
+    }
+}
+
 /// What a person is told of a note.
 fn notice(note: &Note) -> Notice {
     let reason = note.to_string();
@@ -187,9 +249,16 @@ fn notice(note: &Note) -> Notice {
         Note::Hold { .. } => Notice::Guard(GuardNotice::Hold { reason }),
         Note::Release { .. } => Notice::Guard(GuardNotice::Release { reason }),
         Note::Allowed { tests, .. } => Notice::Guard(GuardNotice::Allowed { tests, reason }),
-        Note::Others { .. } => Notice::Warning(Warning {
+        Note::Others { own, .. } => Notice::Warning(Warning {
             message: reason,
-            hint: Some("close what else uses memory, or raise --memory-threshold".to_owned()),
+            hint: Some(match own {
+                OwnPart::Memory(_) => {
+                    "close what else uses memory, or raise --memory-threshold".to_owned()
+                }
+                OwnPart::Tasks(_) => {
+                    "end what else has started so many, or raise guard.process-threshold".to_owned()
+                }
+            }),
         }),
         Note::Blind { .. } | Note::Sees { .. } | Note::Late { .. } => Notice::Warning(Warning {
             message: reason,

@@ -14,20 +14,23 @@ use crate::guard::Family;
 use crate::guard::Memory;
 use crate::guard::Sample;
 use crate::guard::SlotUse;
+use crate::limits::Resources;
 use crate::outcome::Failure;
 use crate::outcome::TestOutcome;
 use crate::process::Settled;
+use crate::run::event::Standing;
 use crate::run::event::TestEnd;
 use crate::units::Percent;
 use crate::units::Threshold;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 fn guard(on_breach: OnBreach) -> GuardConfig {
     GuardConfig {
         enabled: true,
         memory_threshold: Threshold::Machine(Percent::whole(80)),
         memory_critical: Percent::whole(92),
+        process_threshold: Percent::whole(80),
         cpu_threshold: Percent::whole(80),
         cpu_action: CpuAction::Govern,
         cpu_sustain: 30 * SECOND,
@@ -37,12 +40,14 @@ fn guard(on_breach: OnBreach) -> GuardConfig {
     }
 }
 
-fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
+pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
     Setup {
         threads,
         together: (0..tests).collect(),
         suspects: suspects.iter().map(|&test| (test, 1)).collect(),
         counts: Counts::default(),
+        limits: Vec::new(),
+        failures: 0,
         times: Times {
             slow: 60 * SECOND,
             terminate_after: None,
@@ -57,15 +62,15 @@ fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
             progress: None,
             base: ProgressState::default(),
         },
+        standing: Standing::default(),
     }
 }
 
-fn end(settled: Settled) -> Box<TestEnd> {
+pub(super) fn end(settled: Settled) -> Box<TestEnd> {
     Box::new(TestEnd {
         settled,
         duration: SECOND,
-        cpu: SECOND,
-        peak_memory: Bytes(0),
+        resources: Resources::default(),
         output: None,
         leak: None,
     })
@@ -94,7 +99,7 @@ fn unfinished(slot: usize, why: Unfinished) -> Event {
 }
 
 /// A machine of 100 GB of which so many percent are used, by the tests in these slots.
-fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
+pub(super) fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
     let gigabytes = |count: u64| Bytes(count * 1_000_000_000);
     Event::Sample(Box::new(Sample {
         memory: Some(Memory {
@@ -106,11 +111,13 @@ fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
         cpu_pressure: Some(Percent::whole(0)),
         family: Some(Family {
             memory: gigabytes(slots.iter().map(|&(_, memory)| memory).sum()),
+            seen: Moment::MAX,
             slots: slots
                 .iter()
                 .map(|&(slot, memory)| SlotUse {
                     slot,
                     memory: gigabytes(memory),
+                    ..SlotUse::default()
                 })
                 .collect(),
             ..Family::default()
@@ -119,11 +126,13 @@ fn sample(percent: u64, slots: &[(usize, u64)]) -> Event {
     }))
 }
 
-fn started(actions: &[Action]) -> Vec<(usize, usize)> {
+pub(super) fn started(actions: &[Action]) -> Vec<(usize, usize)> {
     let starts = actions.iter().filter_map(|action| match action {
         Action::Start { slot, test, .. } => Some((*slot, *test)),
         Action::End { .. }
         | Action::Pause { .. }
+        | Action::EndEverybody
+        | Action::LookAway
         | Action::SuspendSelf
         | Action::RecordStarted { .. }
         | Action::RecordUnfinished { .. }
@@ -132,7 +141,7 @@ fn started(actions: &[Action]) -> Vec<(usize, usize)> {
     starts.collect()
 }
 
-fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
+pub(super) fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
     let ends = actions.iter().filter_map(|action| match action {
         Action::End {
             slot,
@@ -141,6 +150,8 @@ fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
         } => Some((*slot, reason.clone(), *grace)),
         Action::Start { .. }
         | Action::Pause { .. }
+        | Action::EndEverybody
+        | Action::LookAway
         | Action::SuspendSelf
         | Action::RecordStarted { .. }
         | Action::RecordUnfinished { .. }
@@ -149,16 +160,19 @@ fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
     ends.collect()
 }
 
-fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished, Option<u32>)> {
+pub(super) fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished, Option<u32>)> {
     let records = actions.iter().filter_map(|action| match action {
         Action::RecordUnfinished {
             test,
             why,
             breaches,
+            ..
         } => Some((*test, *why, *breaches)),
         Action::Start { .. }
         | Action::End { .. }
         | Action::Pause { .. }
+        | Action::EndEverybody
+        | Action::LookAway
         | Action::SuspendSelf
         | Action::RecordStarted { .. }
         | Action::Show(_) => None,
@@ -286,6 +300,135 @@ fn a_suspect_that_breaches_alone_fails_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_reading_from_before_a_suspect_began_is_not_held_against_it() {
+    let mut machine = Machine::new(setup(2, 0, &[7, 8]));
+    assert_eq!(started(&machine.handle(Event::Tick, SECOND)), [(0, 7)]);
+    machine.handle(passed(0), 10 * SECOND);
+    // Read while the first one ran, and heard of when the second one does.
+    let taken_at = |taken, event| {
+        let Event::Sample(mut sample) = event else {
+            unreachable!("`sample` makes samples");
+        };
+        sample.taken = Some(taken);
+        Event::Sample(sample)
+    };
+    let late = taken_at(9 * SECOND, sample(95, &[(0, 60)]));
+    assert_eq!(ends(&machine.handle(late, 11 * SECOND)), []);
+    let own = taken_at(11 * SECOND, sample(85, &[(0, 60)]));
+    let ended = ends(&machine.handle(own, 11 * SECOND));
+    assert!(
+        matches!(ended[..], [(0, EndReason::Breach(_), _)]),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_suspect_that_takes_long_to_die_does_not_end_the_run() {
+    let mut machine = Machine::new(setup(1, 0, &[7, 8]));
+    machine.handle(Event::Tick, SECOND);
+    assert_eq!(
+        ends(&machine.handle(sample(85, &[(0, 60)]), 2 * SECOND)).len(),
+        1
+    );
+    // Killed, and still there half a minute later, for others keep the cores busy.
+    for second in 3..33 {
+        let actions = machine.handle(sample(85, &[(0, 60)]), second * SECOND);
+        assert_eq!(ends(&actions), [], "after {second} s");
+    }
+    let failure = Failure::Breach {
+        reason: "memory".to_owned(),
+    };
+    let event = Event::Ended {
+        slot: 0,
+        end: end(Settled::Final(TestOutcome::Failed(failure))),
+    };
+    machine.handle(event, 33 * SECOND);
+    // A reading that is older than this end.
+    let actions = machine.handle(sample(85, &[(0, 60)]), 33 * SECOND);
+    assert!(actions.is_empty(), "{actions:?}");
+    let actions = machine.handle(sample(10, &[]), 34 * SECOND);
+    assert_eq!(started(&actions), [(0, 8)]);
+    machine.handle(passed(0), 35 * SECOND);
+    assert_eq!(machine.outcome(), RunOutcome::Failed);
+}
+
+#[test]
+fn a_run_whose_memory_nobody_can_read_any_more_goes_on_one_test_at_a_time() {
+    let mut setup = setup(2, 6, &[]);
+    setup.policy = Some(Policy::new(&guard(OnBreach::Shed), 2));
+    let mut machine = Machine::new(setup);
+    machine.handle(Event::Tick, SECOND);
+    let shed = ends(&machine.handle(sample(85, &[(0, 30), (1, 40)]), 2 * SECOND));
+    machine.handle(unfinished(shed[0].0, Unfinished::Shed), 2 * SECOND);
+    machine.handle(passed(1 - shed[0].0), 2 * SECOND);
+    let mut begun = Vec::new();
+    for second in 3..20 {
+        let actions = machine.handle(Event::Sample(Box::default()), second * SECOND);
+        begun.extend(
+            started(&actions)
+                .into_iter()
+                .map(|(slot, _)| (second, slot)),
+        );
+    }
+    assert_eq!(begun, [(7, 0)], "five seconds after the last reading");
+    for second in 20..23 {
+        let next = started(&machine.handle(passed(0), second * SECOND));
+        assert_eq!(next.len(), 1, "{next:?}");
+    }
+    // And side by side as soon as there is one again.
+    let actions = machine.handle(sample(10, &[]), 23 * SECOND);
+    assert_eq!(started(&actions).len(), 0, "a suspect waits for its turn");
+    assert_eq!(machine.verdict.allowed, 2);
+}
+
+#[test]
+fn who_is_blamed_is_told_for_what() {
+    let evidence = |event, policy: OnBreach| {
+        let mut setup = setup(1, 1, &[]);
+        setup.policy = Some(Policy::new(&guard(policy), 2));
+        let mut machine = Machine::new(setup);
+        machine.handle(Event::Tick, SECOND);
+        let actions = machine.handle(event, 2 * SECOND);
+        let (slot, reason, _) = ends(&actions).remove(0);
+        let EndReason::Unfinished(why) = reason else {
+            panic!("{reason:?}")
+        };
+        let actions = machine.handle(unfinished(slot, why), 3 * SECOND);
+        actions.into_iter().find_map(|action| match action {
+            Action::RecordUnfinished { evidence, .. } => evidence,
+            Action::Start { .. }
+            | Action::End { .. }
+            | Action::Pause { .. }
+            | Action::EndEverybody
+            | Action::LookAway
+            | Action::SuspendSelf
+            | Action::RecordStarted { .. }
+            | Action::Show(_) => None,
+        })
+    };
+    for policy in [OnBreach::Stop, OnBreach::Shed] {
+        assert_eq!(
+            evidence(sample(85, &[(0, 60)]), policy).as_deref(),
+            Some(
+                "memory at 85 % of the machine (79.1 GiB of 93.1 GiB), threshold 80 %, it used 55.8 GiB"
+            )
+        );
+    }
+}
+
+#[test]
+fn failures_that_are_known_before_the_first_test_count_towards_the_limit() {
+    let mut setup = setup(2, 4, &[]);
+    setup.failures = 1;
+    setup.counts.failed = 1;
+    setup.max_fail = NonZeroUsize::new(1);
+    let mut machine = Machine::new(setup);
+    assert_eq!(started(&machine.handle(Event::Tick, SECOND)), []);
+    assert!(machine.is_over() && machine.was_cancelled());
+    assert_eq!(machine.outcome(), RunOutcome::Failed);
+}
+
+#[test]
 fn a_shed_test_runs_again_at_the_end_of_the_same_run() {
     let mut setup = setup(2, 3, &[]);
     setup.policy = Some(Policy::new(&guard(OnBreach::Shed), 2));
@@ -323,6 +466,22 @@ fn an_interrupt_ends_with_grace_and_the_second_at_once() {
     machine.handle(unfinished(0, Unfinished::Interrupted), SECOND);
     assert!(machine.is_over());
     assert_eq!(machine.outcome(), RunOutcome::Interrupted(2));
+}
+
+#[test]
+fn the_death_of_the_supervisor_leaves_no_grace() {
+    let mut machine = Machine::new(setup(1, 2, &[]));
+    machine.handle(Event::Tick, SECOND);
+    let actions = machine.handle(Event::Signal(Signal::Abandoned), SECOND);
+    let why = EndReason::Unfinished(Unfinished::Interrupted);
+    assert_eq!(ends(&actions), [(0, why, Duration::ZERO)]);
+    assert!(
+        matches!(actions.last(), Some(Action::Show(Notice::Warning(_)))),
+        "nothing waits for what is told: {actions:?}"
+    );
+    machine.handle(unfinished(0, Unfinished::Interrupted), SECOND);
+    assert!(machine.is_over());
+    assert_eq!(machine.outcome(), RunOutcome::Interrupted(15));
 }
 
 #[test]
@@ -474,6 +633,7 @@ impl Model {
         let (test, reason, _) = self.running.remove(&slot)?;
         let settled = match reason {
             Some(EndReason::Unfinished(why)) => Settled::Unfinished(why),
+            Some(EndReason::Limit(hit)) => Settled::Final(TestOutcome::Failed(Failure::Limit(hit))),
             Some(EndReason::Timeout(after)) => {
                 Settled::Final(TestOutcome::Failed(Failure::Timeout { after }))
             }
@@ -501,6 +661,7 @@ proptest! {
         suspects in 0..3_usize,
         shed in any::<bool>(),
         max_fail in 0..4_usize,
+        limit in prop::option::of(1..40_u64),
         steps in prop::collection::vec(step(), 0..120),
     ) {
         let blamed: Vec<usize> = (tests..tests + suspects).collect();
@@ -508,6 +669,15 @@ proptest! {
         let on_breach = if shed { OnBreach::Shed } else { OnBreach::Stop };
         setup.policy = Some(Policy::new(&guard(on_breach), 2));
         setup.max_fail = NonZeroUsize::new(max_fail);
+        let limits = Limits {
+            memory: limit.map(|limit| Bytes(limit * 1_000_000_000)),
+            time: limit.map(Duration::from_secs),
+            ..Limits::default()
+        };
+        // Every other test has limits.
+        setup.limits = (0..tests + suspects)
+            .map(|test| (test % 2 == 0).then(|| Arc::new(limits.clone())))
+            .collect();
         let mut machine = Machine::new(setup);
         let mut model = Model { alone: blamed.into_iter().collect(), ..Model::default() };
         let mut now = Duration::ZERO;

@@ -33,6 +33,7 @@ impl Machine {
                 running.recorded = true;
                 actions.push(Action::RecordStarted { test: running.test });
             }
+            running.hold_to_time(slot, &self.times, now, actions);
             if running.next_slow(&self.times).is_some_and(|due| due <= now) {
                 running.call_slow(slot, &self.times, now, actions);
             }
@@ -102,8 +103,8 @@ impl Machine {
         let mut state = self.telling.base.clone();
         state.elapsed = now;
         state.counts = self.counts;
-        state.allowed = self.admission.allowed;
-        state.held = self.admission.held;
+        state.allowed = self.verdict.allowed;
+        state.held = self.verdict.hold;
         Progress { state, running }
     }
 }
@@ -112,7 +113,8 @@ impl Running {
     /// The next moment at which something about this test is due.
     fn next(&self, times: &Times) -> Option<Moment> {
         let record = (!self.recorded).then_some(self.started + times.record_started);
-        self.next_slow(times).into_iter().chain(record).min()
+        let due = self.next_slow(times).into_iter().chain(self.time_limit());
+        due.chain(record).min()
     }
 
     fn is_due_for_record(&self, times: &Times, now: Moment) -> bool {

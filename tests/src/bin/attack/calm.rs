@@ -1,10 +1,13 @@
 //! What looks like a lot of memory and is none of the tests' fault: nobody may be ended for it.
 
+use std::process::ExitCode;
+
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use stt_tests::Finished;
 use stt_tests::Lab;
 
+use crate::foreign::Foreign;
 use crate::machine;
 use crate::verdict::Verdict;
 use crate::verdict::megabytes;
@@ -62,8 +65,8 @@ pub(crate) fn forks(_: usize) -> Vec<Verdict> {
     ];
     let mut running = lab.json(args).env("HOSTILE_SECONDS", "10").spawn();
     running.wait_for_start("shares_memory_with_twenty_children");
-    let pid = running.pid();
-    let share = crate::cost::share_of_a_core(pid, std::time::Duration::from_secs(8));
+    let pids = crate::cost::runner(&mut running);
+    let share = crate::cost::share_of_a_core(&pids, std::time::Duration::from_secs(8));
     let finished = running.finish();
     vec![
         verdict(
@@ -134,4 +137,142 @@ pub(crate) fn tmpfs(_: usize) -> Vec<Verdict> {
             &format!("threshold {below}, {:.0} MB past it", megabytes(excess)),
         ),
     ]
+}
+
+/// What is tried many times: what it is called, and one trial.
+type Scene = (&'static str, fn() -> Finished);
+
+const SCENES: [Scene; 6] = [
+    ("page cache grows by 1 GB", cached),
+    ("20 forks share 500 MB", forked),
+    ("1,000 forks share what they are", crowded),
+    ("somebody else's tmpfs grows over the line", shared),
+    ("own CPU load on every core", busy),
+    (
+        "own CPU load beside 8 foreign processes that spin",
+        contended,
+    ),
+];
+
+/// `attack calm [--trials N] [WORD…]`: everything that is no reason to end anybody, so many times; or only those
+/// with such a word in their name.
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what was measured is what it is for"
+)]
+pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
+    let (mut trials, mut words) = (Some(100_usize), Vec::new());
+    while let Some(arg) = args.next() {
+        if arg == "--trials" {
+            trials = args.next().and_then(|number| number.parse().ok());
+        } else {
+            words.push(arg);
+        }
+    }
+    let Some(trials) = trials.filter(|trials| *trials > 0) else {
+        eprintln!("usage: attack calm [--trials N] [WORD…]");
+        return ExitCode::from(2);
+    };
+    let mut all_hold = true;
+    for (what, scene) in SCENES {
+        if !words.is_empty() && !words.iter().any(|word| what.contains(word.as_str())) {
+            continue;
+        }
+        let harmed: Vec<Finished> = (0..trials)
+            .map(|_| scene())
+            .filter(|run| !unharmed(run))
+            .collect();
+        let transcript = harmed.first().map_or(String::new(), Finished::transcript);
+        let measured = format!(
+            "{} wrong ends in {trials} trials {transcript}",
+            harmed.len()
+        );
+        let verdict = Verdict::new(what, harmed.is_empty(), measured);
+        all_hold &= verdict.holds;
+        println!("{}", verdict.line("calm"));
+    }
+    if all_hold {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn cached() -> Finished {
+    let (threshold, _) = machine::share_above_use(500_000_000);
+    let lab = Lab::shared("hostile");
+    let args = [
+        "--exact",
+        "fills_the_page_cache",
+        "--memory-threshold",
+        &threshold,
+    ];
+    lab.json(args).env("HOSTILE_FILES", "1000000000").run()
+}
+
+fn forked() -> Finished {
+    let lab = Lab::shared("hostile");
+    let args = [
+        "--exact",
+        "shares_memory_with_twenty_children",
+        "--memory-threshold",
+        "1GB",
+    ];
+    lab.json(args).env("HOSTILE_SECONDS", "1").run()
+}
+
+/// A thousand forks of one small test: 1.2 GB to whoever adds up their sizes, and 50 MB in truth.
+fn crowded() -> Finished {
+    let lab = Lab::shared("adversary");
+    let args = [
+        "--exact",
+        "hog_beside_a_thousand",
+        "--memory-threshold",
+        "1GB",
+    ];
+    let stt = lab.json(args).env("ADVERSARY_MEMORY", "0");
+    let mut running = stt.env("ADVERSARY_THEN", "wait").spawn();
+    running.wait_for("a thousand are there", |_| {
+        lab.is_up("hog_beside_a_thousand").then_some(())
+    });
+    running.wait_for_looks(20);
+    lab.release();
+    running.finish()
+}
+
+/// It grows while tests run, from below the line to past it.
+fn shared() -> Finished {
+    let (threshold, _) = machine::share_above_use(500_000_000);
+    let lab = Lab::shared("hostile");
+    let args = [
+        "-j",
+        "2",
+        "--exact",
+        "works_00",
+        "works_01",
+        "--memory-threshold",
+        &threshold,
+    ];
+    let mut running = lab.json(args).spawn();
+    running.wait_for_start("works_00");
+    let tmpfs = Tmpfs::fill(1_000_000_000);
+    let finished = running.finish();
+    drop(tmpfs);
+    finished
+}
+
+fn busy() -> Finished {
+    let lab = Lab::shared("hostile");
+    let args = [
+        "-j", "2", "--exact", "works_00", "works_01", "works_02", "works_03",
+    ];
+    lab.json(args).run()
+}
+
+fn contended() -> Finished {
+    let foreign = Foreign::spinning(8);
+    let finished = busy();
+    drop(foreign);
+    finished
 }

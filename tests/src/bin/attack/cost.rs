@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use stt_tests::Lab;
+use stt_tests::Running;
 
 use crate::machine;
 use crate::verdict::Figures;
@@ -13,16 +14,22 @@ use crate::verdict::megabytes;
 
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// The share of a core that a process itself uses for so long, in percent.
+/// The processes of a runner: the supervisor and its worker.
+pub(crate) fn runner(running: &mut Running) -> [i32; 2] {
+    [running.pid(), running.worker()]
+}
+
+/// The share of a core that processes themselves use for so long, together, in percent.
 #[expect(clippy::disallowed_methods, reason = "a rate needs a time")]
 #[expect(
     clippy::cast_precision_loss,
     reason = "nanoseconds of seconds fit exactly"
 )]
-pub(crate) fn share_of_a_core(pid: i32, window: Duration) -> f64 {
-    let (start, before) = (Instant::now(), machine::cpu_time(pid));
+pub(crate) fn share_of_a_core(pids: &[i32], window: Duration) -> f64 {
+    let time = || pids.iter().map(|&pid| machine::cpu_time(pid)).sum::<u64>();
+    let (start, before) = (Instant::now(), time());
     std::thread::sleep(window);
-    let used = machine::cpu_time(pid).saturating_sub(before);
+    let used = time().saturating_sub(before);
     used as f64 / start.elapsed().as_nanos() as f64 * 100.0
 }
 
@@ -44,15 +51,15 @@ fn idle(args: &[&str], memory: &str) -> (f64, f64) {
         .env("HOSTILE_MEMORY", memory)
         .spawn();
     running.wait_for_start("leaks_fast");
-    let pid = running.pid();
+    let pids = runner(&mut running);
     // Until it has what it wants.
     let wanted = memory.parse::<i64>().expect("a number") * 95 / 100;
     running.wait_for("the test has its memory", |_| {
         let leaker = *lab.traced("leaks_fast")?.first()?;
         (machine::resident(leaker) >= wanted).then_some(())
     });
-    let share = share_of_a_core(pid, WINDOW);
-    let resident = megabytes(machine::resident(pid));
+    let share = share_of_a_core(&pids, WINDOW);
+    let resident = megabytes(pids.iter().map(|&pid| machine::resident(pid)).sum());
     running.signal(Signal::SIGTERM);
     drop(running.finish());
     (share, resident)

@@ -46,8 +46,8 @@ impl Drop for Foreign {
     reason = "the attacker starts its own children"
 )]
 fn start(args: &[&str]) -> Child {
-    let program = std::env::current_exe().expect("a program has a path");
-    let mut command = Command::new(program);
+    // Not its path: somebody may build it anew meanwhile.
+    let mut command = Command::new("/proc/self/exe");
     command
         .args(args)
         .stdin(Stdio::piped())

@@ -404,3 +404,42 @@ pub(crate) fn shed(rounds: usize) -> Vec<Verdict> {
     ));
     verdicts
 }
+
+/// A test with a limit of memory of its own, which no control group enforces: it is watched.
+pub(crate) fn limit(rounds: usize) -> Vec<Verdict> {
+    let args = [
+        "--exact",
+        "--no-fail-fast",
+        "-j",
+        "2",
+        "leaks_fast",
+        "calm_00",
+        "--limits",
+        "leak",
+        "--config",
+        "limits.leak.memory=400MB",
+    ];
+    let mut wrong = Vec::new();
+    let legs: Vec<Leg> = (0..rounds)
+        .map(|_| {
+            let lab = Lab::shared("hostile");
+            let env = ("HOSTILE_MEMORY", "3000000000");
+            let leg = leg(&lab, "leaks_fast", &args, env, Against::Leaker(400_000_000));
+            let report = leg.finished.report();
+            let failure = &report.finished("leaks_fast")["failure"];
+            let used = failure["exceeded"]["memory"]["used"].as_i64();
+            let passed = report.count("passed") == 1;
+            if leg.finished.code != Some(100) || used.is_none() || !passed || leg.survivors > 0 {
+                wrong.push(leg.finished.transcript());
+            }
+            leg
+        })
+        .collect();
+    let mut verdicts = figures(&legs);
+    verdicts.push(Verdict::new(
+        "a test over its own limit of memory has failed by name (100), the other passed, nothing is alive",
+        wrong.is_empty(),
+        format!("codes {:?} {}", codes(&legs), wrong.join("\n")),
+    ));
+    verdicts
+}

@@ -74,12 +74,9 @@ pub(crate) fn limit(rounds: usize) -> Vec<Verdict> {
             "--config",
             "guard.grace-period=0s",
         ];
-        let running = lab.json(args).spawn();
-        // Before its guard starts: it asks cargo first.
-        group
-            .write("cgroup.procs", &running.pid().to_string())
-            .expect("our own child can be moved");
-        let finished = running.finish();
+        // Whoever starts it is in the group before, and so is everybody whom it starts.
+        let enter = format!("echo $$ > {}/cgroup.procs", group.0);
+        let finished = lab.json(args).after(&enter).run();
         let says_group = finished.stdout.contains("control group");
         peaks.push(group.number("memory.max_usage_in_bytes"));
         let survivors = lab.survivors().len();

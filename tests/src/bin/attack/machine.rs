@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+use stt_tests::DEADLINE;
+use stt_tests::until;
+
 /// Memory of the machine at one moment, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
@@ -41,7 +44,7 @@ impl MemInfo {
 
 /// A threshold as a share that is so many bytes above the present use, and where that line lies.
 pub(crate) fn share_above_use(bytes: i64) -> (String, i64) {
-    let memory = MemInfo::open().read();
+    let memory = settled();
     let tenths = ((memory.used + bytes) * 1000).div_euclid(memory.total) + 1;
     let share = format!("{}.{}%", tenths / 10, tenths % 10);
     (share, memory.total * tenths / 1000)
@@ -61,6 +64,32 @@ pub(crate) fn cpu_time(pid: i32) -> u64 {
         text.split(' ').next()?.parse::<u64>().ok()
     };
     threads.into_iter().flatten().filter_map(of).sum()
+}
+
+/// The proportional set size of a process, in bytes: what it shares counts in parts.
+pub(crate) fn proportional(pid: i32) -> i64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<i64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Waits until what was ended before has given its memory back: a line that is drawn earlier is too high.
+pub(crate) fn settled() -> Memory {
+    /// What counts as standing still, in bytes and for how many looks.
+    const STILL: (i64, u32) = (4_000_000, 10);
+    let meminfo = MemInfo::open();
+    let (mut before, mut still) = (meminfo.read(), 0);
+    until("the memory stands still", DEADLINE, || {
+        let now = meminfo.read();
+        still = if (now.used - before.used).abs() < STILL.0 {
+            still + 1
+        } else {
+            0
+        };
+        before = now;
+        (still >= STILL.1).then_some(now)
+    })
 }
 
 /// Resident memory of a process, in bytes.

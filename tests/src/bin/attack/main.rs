@@ -1,5 +1,6 @@
 //! Attacks the built `cargo stt` with tests that want the whole machine, and measures from outside what its
-//! guard promises: `cargo run --release -p stt-tests --bin attack -- [--rounds N] [NAME…]`.
+//! guard promises: `cargo run --release -p stt-tests --bin attack -- [--rounds N] [NAME…]`. Four attacks have options of
+//! their own: `attack survivors`, `attack times`, `attack calm` and `attack neighbours`.
 //!
 //! Every line says what was promised, what was measured, and how loaded the machine was. An attack takes up to
 //! ten gigabytes for a moment, so this belongs on a machine that has them to spare.
@@ -12,8 +13,12 @@ mod foreign;
 mod leak;
 mod limit;
 mod machine;
+mod neighbours;
 mod observer;
+mod survivors;
+mod times;
 mod verdict;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -22,7 +27,7 @@ use verdict::Verdict;
 /// What an attack is called, and how it is made. The number is for how many rounds.
 type Attack = (&'static str, fn(usize) -> Vec<Verdict>);
 
-const ATTACKS: [Attack; 16] = [
+const ATTACKS: [Attack; 17] = [
     ("leak-share", leak::share),
     ("leak-size", leak::size),
     ("leak-huge", leak::huge),
@@ -30,6 +35,7 @@ const ATTACKS: [Attack; 16] = [
     ("leak-large-size", leak::large_size),
     ("unshare", leak::unshare),
     ("shed", leak::shed),
+    ("leak-limit", leak::limit),
     ("limit", limit::limit),
     ("cost", cost::cost),
     ("cpu-stop", cpu::stop),
@@ -50,10 +56,25 @@ fn main() -> ExitCode {
     if let Some(code) = foreign::main() {
         return code;
     }
-    let (rounds, names) = match options(std::env::args().skip(1)) {
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|arg| arg == "survivors").is_some() {
+        return survivors::main(args);
+    }
+    if args.next_if(|arg| arg == "calm").is_some() {
+        return calm::main(args);
+    }
+    if args.next_if(|arg| arg == "neighbours").is_some() {
+        return neighbours::main(args);
+    }
+    if args.next_if(|arg| arg == "times").is_some() {
+        return times::main(args);
+    }
+    let (rounds, names) = match options(args) {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("{message}\nusage: attack [--rounds N] [NAME…], where NAME is one of");
+            eprintln!(
+                "{message}\nusage: attack survivors|times|calm|neighbours …\n       attack [--rounds N] [NAME…], where NAME is one of"
+            );
             for (name, _) in ATTACKS {
                 eprintln!("  {name}");
             }

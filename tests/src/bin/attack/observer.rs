@@ -85,7 +85,7 @@ fn watch(find: impl Fn() -> Option<i32>, over: &AtomicBool) -> Vec<Look> {
 }
 
 /// Whether the process lives, and what it has.
-fn read(stat: &File) -> (bool, i64) {
+pub(crate) fn read(stat: &File) -> (bool, i64) {
     let mut buffer = [0; 1024];
     let Ok(length) = stat.read_at(&mut buffer, 0) else {
         return (false, 0);
@@ -110,7 +110,7 @@ fn read(stat: &File) -> (bool, i64) {
     unsafe_code,
     reason = "nix has no wrapper for sched_setscheduler of a thread"
 )]
-fn in_real_time() {
+pub(crate) fn in_real_time() {
     // SAFETY: a structure of integers, for which zero is a value.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
     parameters.sched_priority = 2;

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use measure::Figures;
 use measure::Measured;
+use measure::Runner;
 use table::Row;
 use workspace::Workspace;
 
@@ -56,7 +57,8 @@ fn main() -> ExitCode {
         eprintln!("round {round} of {rounds}");
         let mut figures = vec![bare::run(&workspace, threads)];
         figures.extend(VARIANTS.iter().map(|(_, flags)| stt(&workspace, flags)));
-        figures.extend(nextest.then(|| measure::command(workspace.nextest()).figures));
+        figures
+            .extend(nextest.then(|| measure::command(workspace.nextest(), Runner::Alone).figures));
         if round > 0 {
             for (row, figures) in rows.iter_mut().zip(figures) {
                 row.add(figures);
@@ -72,7 +74,7 @@ fn stt(workspace: &Workspace, flags: &[&str]) -> Figures {
     let Measured {
         mut figures,
         stdout,
-    } = measure::command(workspace.stt(flags));
+    } = measure::command(workspace.stt(flags), Runner::WithWorker);
     let end = stdout
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())

@@ -78,9 +78,18 @@ fn seconds(time: nix::sys::time::TimeVal) -> f64 {
     time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
 }
 
+/// Which processes are the runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// The one that was started.
+    Alone,
+    /// That one, and its first child, which does the work.
+    WithWorker,
+}
+
 /// Runs a command that must succeed.
 #[expect(clippy::disallowed_methods, reason = "a command is what is measured")]
-pub(crate) fn command(mut command: Command) -> Measured {
+pub(crate) fn command(mut command: Command, runner: Runner) -> Measured {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -92,7 +101,7 @@ pub(crate) fn command(mut command: Command) -> Measured {
     let done = AtomicBool::new(false);
     let mut text = Vec::new();
     let (status, peak) = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch_memory(pid, &done));
+        let watcher = scope.spawn(|| watch_memory(pid, runner, &done));
         out.read_to_end(&mut text).expect("a pipe can be read");
         let status = child.wait().expect("our own child");
         done.store(true, Ordering::Relaxed);
@@ -105,19 +114,36 @@ pub(crate) fn command(mut command: Command) -> Measured {
 }
 
 /// `ru_maxrss` of a child holds the largest of its own children too, so its own high-water mark is read
-/// until it is gone (`VmHWM` of `proc(5)`).
+/// until it is gone (`VmHWM` of `proc(5)`). What a worker shares with its parent counts twice.
 #[expect(
     clippy::disallowed_methods,
     reason = "nobody tells when the mark moves"
 )]
-fn watch_memory(pid: u32, done: &AtomicBool) -> Option<u64> {
-    let mut peak = None;
+fn watch_memory(pid: u32, runner: Runner, done: &AtomicBool) -> Option<u64> {
+    let (mut own, mut of_worker) = (None, None);
+    let mut worker = None;
     while !done.load(Ordering::Relaxed) {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = mark.and_then(|mark| mark.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        peak = kib.map(|kib| kib * 1024).or(peak);
+        own = high_water_mark(pid).or(own);
+        if runner == Runner::WithWorker {
+            worker = worker.or_else(|| first_child(pid));
+            of_worker = worker.and_then(high_water_mark).or(of_worker);
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    peak
+    Some(own? + of_worker.unwrap_or(0))
+}
+
+/// The largest resident set that a process has had, in bytes.
+fn high_water_mark(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mark = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = mark.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn first_child(pid: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }

@@ -4,9 +4,9 @@ use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 
-use crate::guard::parse;
-use crate::guard::parse::Membership;
-use crate::guard::parse::Mount;
+use crate::cgroup;
+use crate::cgroup::Membership;
+use crate::cgroup::Mount;
 
 /// The hierarchies of control groups, and our place in them.
 #[derive(Debug, Default)]
@@ -31,8 +31,8 @@ impl Groups {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         Self {
             root: root.to_owned(),
-            memberships: parse::memberships(&read("proc/self/cgroup")),
-            mounts: parse::mounts(&read("proc/self/mountinfo")),
+            memberships: cgroup::memberships(&read("proc/self/cgroup")),
+            mounts: cgroup::mounts(&read("proc/self/mountinfo")),
         }
     }
 
@@ -64,7 +64,7 @@ impl Groups {
         };
         let groups_of = |mount: &Mount| -> Vec<Group> {
             let point = self.root.join(mount.point.trim_start_matches('/'));
-            parse::ancestry(&mount.root, &membership.path)
+            cgroup::ancestry(&mount.root, &membership.path)
                 .into_iter()
                 .map(|name| Group {
                     dir: point.join(name),

@@ -26,6 +26,8 @@ pub(super) struct Reading {
     pub(super) scarcest: Option<Memory>,
     /// Swap space.
     pub(super) swap: Option<Memory>,
+    /// What all processes have that is in no file on a disk; `None` where a reading of before stands for this one.
+    pub(super) pages: Option<Bytes>,
 }
 
 /// Reads the memory whose limit is the nearest.
@@ -34,6 +36,53 @@ pub(super) struct MemoryMeter {
     meminfo: Option<Source>,
     groups: Vec<LimitedGroup>,
     limits_read: Option<Moment>,
+    /// What makes reading the machine's memory again unnecessary; `None` where it may not be asked.
+    gauge: Option<Gauge>,
+}
+
+/// The last reading of the machine, and how much was free at that moment.
+///
+/// `/proc/meminfo` has fifty lines, which the kernel puts into words for 12 µs; what is free alone is known in one
+/// (`sysinfo(2)`). Whoever takes memory takes what is free, as long as the kernel need not take back page cache
+/// for it. So while that has not become less, nothing has been taken that the long file would tell of.
+#[derive(Debug, Default)]
+struct Gauge {
+    last: Option<(Moment, MemInfo, Free)>,
+}
+
+/// What is free of the machine.
+#[derive(Clone, Copy, Debug)]
+struct Free {
+    bytes: u64,
+    total: u64,
+}
+
+/// For so long what is free may stand for the rest: page cache that goes makes room for somebody unseen.
+const GAUGED: Duration = Duration::from_millis(50);
+
+/// So much less may be free.
+const DROP: u64 = 1 << 20;
+
+impl Gauge {
+    /// The last reading, if it still holds at this moment, at which so much is free.
+    fn holding(&self, now: Moment, free: Free) -> Option<MemInfo> {
+        let (read, info, before) = self.last?;
+        // The kernel begins to take back page cache at some two percent.
+        let plenty = free.bytes > free.total / 16;
+        let same = free.bytes.saturating_add(DROP) > before.bytes;
+        // What others give back is news as well, and what grows in its place would not be seen.
+        let same = same && free.bytes < before.bytes.saturating_add(DROP);
+        (plenty && same && now.saturating_sub(read) < GAUGED).then_some(info)
+    }
+}
+
+/// What is free now.
+fn free_memory() -> Option<Free> {
+    let info = nix::sys::sysinfo::sysinfo().ok()?;
+    Some(Free {
+        bytes: info.ram_unused(),
+        total: info.ram_total(),
+    })
 }
 
 /// A control group that can have a limit.
@@ -77,16 +126,42 @@ impl MemoryMeter {
             meminfo,
             groups: two.chain(one).collect(),
             limits_read: None,
+            gauge: None,
         }
     }
 
-    /// The memory as it is now.
-    pub(super) fn read(&mut self, now: Moment, buffer: &mut [u8]) -> Reading {
-        let info = self
+    /// Reads the machine's memory only where what is free has changed. That is the machine's on which this runs.
+    pub(super) fn of_this_machine(self) -> Self {
+        Self {
+            gauge: Some(Gauge::default()),
+            ..self
+        }
+    }
+
+    fn machine_info(&mut self, now: Moment, exact: bool, buffer: &mut [u8]) -> MemInfo {
+        // Before the long reading: what is taken in between is seen next time.
+        let free = self.gauge.as_ref().and_then(|_| free_memory());
+        if !exact
+            && let (Some(gauge), Some(free)) = (&self.gauge, free)
+            && let Some(info) = gauge.holding(now, free)
+        {
+            return info;
+        }
+        let text = self
             .meminfo
             .as_ref()
             .and_then(|file| file.read(buffer).ok());
-        let info = info.map(parse::meminfo).unwrap_or_default();
+        let info = text.map(parse::meminfo).unwrap_or_default();
+        if let Some(gauge) = &mut self.gauge {
+            gauge.last = free.map(|free| (now, info, free));
+        }
+        info
+    }
+
+    /// The memory as it is now. What is `exact` is read in any case: what is free says nothing of pages that the
+    /// kernel keeps ready for each core.
+    pub(super) fn read(&mut self, now: Moment, exact: bool, buffer: &mut [u8]) -> Reading {
+        let info = self.machine_info(now, exact, buffer);
         let due = self
             .limits_read
             .is_none_or(|read| now.saturating_sub(read) >= LIMITS_EVERY);
@@ -101,6 +176,7 @@ impl MemoryMeter {
             fullest: nearest.map(|(fullest, _)| fullest),
             scarcest: nearest.map(|(_, scarcest)| scarcest),
             swap: swap(info),
+            pages: pages(info).filter(|_| exact),
         }
     }
 
@@ -206,6 +282,11 @@ fn machine(info: MemInfo) -> Option<Memory> {
     })
 }
 
+/// What all processes have that is in no file on a disk.
+fn pages(info: MemInfo) -> Option<Bytes> {
+    Some(Bytes(info.anonymous?.0.saturating_add(info.shared?.0)))
+}
+
 fn swap(info: MemInfo) -> Option<Memory> {
     let total = info.swap_total?;
     Some(Memory {
@@ -245,7 +326,7 @@ mod tests {
     const UNLIMITED: &str = "9223372036854771712\n";
 
     fn read(tree: &Tree) -> Option<Memory> {
-        meter(tree).read(Moment::ZERO, &mut [0; 4096]).fullest
+        meter(tree).read(Moment::ZERO, true, &mut [0; 4096]).fullest
     }
 
     fn meter(tree: &Tree) -> MemoryMeter {
@@ -285,6 +366,35 @@ mod tests {
         );
         let stat = format!("anon 1\nfile {}\nshmem 0\nslab_reclaimable 0\n", file << 10);
         tree.file(&format!("{dir}/memory.stat"), &stat);
+    }
+
+    #[test]
+    fn a_reading_holds_while_as_much_is_free_and_not_for_long() {
+        let ms = Moment::from_millis;
+        let free = |mib: u64| Free {
+            bytes: mib << 20,
+            total: 16_000 << 20,
+        };
+        let info = MemInfo {
+            available: Some(Bytes(7)),
+            ..MemInfo::default()
+        };
+        let gauge = |mib| Gauge {
+            last: Some((ms(100), info, free(mib))),
+        };
+        for (before, now, at, holds) in [
+            (8000, 8000, 149, true),
+            (8000, 8000, 150, false),
+            (8000, 7999, 101, false),
+            (8000, 8001, 101, false),
+            // The kernel may be taking page cache back, and give it to somebody.
+            (1000, 1000, 101, false),
+            (1001, 1001, 101, true),
+        ] {
+            let held = gauge(before).holding(ms(at), free(now));
+            assert_eq!(held, holds.then_some(info), "{before} {now} {at}");
+        }
+        assert_eq!(Gauge::default().holding(ms(0), free(8000)), None);
     }
 
     #[test]
@@ -354,7 +464,7 @@ mod tests {
         let tree = machine_tree();
         tree.v2("/", "/");
         v2_group(&tree, "sys/fs/cgroup", "204800\n", "max\n", 90, 10);
-        let reading = meter(&tree).read(Moment::ZERO, &mut [0; 4096]);
+        let reading = meter(&tree).read(Moment::ZERO, true, &mut [0; 4096]);
         assert_eq!(reading.fullest, Some(kib(500, 1000, Bound::Machine)));
         assert_eq!(reading.scarcest, Some(kib(80, 200, Bound::ControlGroup)));
     }
@@ -385,7 +495,7 @@ mod tests {
         let mut meter = meter(&tree);
         let mut at = |millis| {
             let now = Moment::from_millis(millis);
-            meter.read(now, &mut [0; 4096]).fullest
+            meter.read(now, true, &mut [0; 4096]).fullest
         };
         assert_eq!(at(0), Some(kib(500, 1000, Bound::Machine)));
         tree.file("sys/fs/cgroup/memory.max", "204800\n");

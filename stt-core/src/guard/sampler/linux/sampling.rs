@@ -11,8 +11,8 @@ use nix::sys::statvfs::statvfs;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::guard::parse;
+use crate::guard::sample::Around;
 use crate::guard::sample::Family;
-use crate::guard::sample::Memory;
 use crate::guard::sample::Sample;
 use crate::guard::sampler::Missing;
 use crate::guard::sampler::SamplerConfig;
@@ -22,14 +22,12 @@ use crate::guard::sampler::linux::groups::Groups;
 use crate::guard::sampler::linux::memory;
 use crate::guard::sampler::linux::memory::MemoryMeter;
 use crate::guard::sampler::linux::source::Source;
+use crate::guard::sampler::linux::tasks::TaskMeter;
 use crate::units::Bytes;
 use crate::units::Percent;
 
 /// The longest time between two looks at the disk.
 const DISK_EVERY: Duration = Duration::from_secs(1);
-
-/// The longest time between two counts of runnable tasks.
-const RUNNABLE_EVERY: Duration = Duration::from_millis(100);
 
 /// The head of `/proc/stat` has a line for each CPU, ten numbers long.
 const STAT_LINE: usize = 160;
@@ -45,7 +43,10 @@ pub struct Sampler {
     buffer: Box<[u8]>,
     memory: MemoryMeter,
     cpu: CpuMeter,
-    runnable: Runnable,
+    tasks: TaskMeter,
+    /// Whether the run may use the whole machine: the queue of runnable tasks is the machine's, and says
+    /// nothing about a part of it.
+    whole_machine: bool,
     cpu_pressure: Pressure,
     memory_pressure: Pressure,
     disk: Disk,
@@ -58,14 +59,6 @@ pub struct Sampler {
 struct Pressure {
     source: Option<Source>,
     last: Option<Percent>,
-}
-
-/// How many tasks are runnable, as often as its average over seconds needs it.
-#[derive(Debug)]
-struct Runnable {
-    source: Option<Source>,
-    read: Option<Moment>,
-    last: Option<u32>,
 }
 
 /// The file system of the target directory.
@@ -107,7 +100,7 @@ impl Sampler {
         };
         let meminfo = open("memory", memory::meminfo_path(&root));
         let stat = open("CPU use", root.join("proc/stat"));
-        let runnable = open("the number of runnable tasks", root.join("proc/loadavg"));
+        let loadavg = open("the number of tasks", root.join("proc/loadavg"));
         let cpu_pressure = open("CPU pressure", root.join("proc/pressure/cpu"));
         let memory_pressure = open("memory pressure", root.join("proc/pressure/memory"));
         if let Some(meminfo) = &meminfo
@@ -118,19 +111,21 @@ impl Sampler {
                 path: meminfo.path().to_owned(),
             });
         }
+        let memory = MemoryMeter::open(meminfo, &groups);
+        let memory = if root == "/" {
+            memory.of_this_machine()
+        } else {
+            memory
+        };
         let cpu = CpuMeter::open(stat, usable, &groups);
-        // The queue is that of the whole machine: it says nothing about a part of it.
         let whole_machine =
             usable.count().is_none_or(|count| count >= cpus) && cpu.quota(&mut buffer).is_none();
         Self {
             clock,
-            memory: MemoryMeter::open(meminfo, &groups),
+            memory,
             cpu,
-            runnable: Runnable {
-                source: runnable.filter(|_| whole_machine),
-                read: None,
-                last: None,
-            },
+            tasks: TaskMeter::open(loadavg, &root, &groups),
+            whole_machine,
             cpu_pressure: Pressure::new(cpu_pressure),
             memory_pressure: Pressure::new(memory_pressure),
             disk: Disk {
@@ -154,13 +149,17 @@ impl Sampler {
     pub fn sample(
         &mut self,
         planned: Moment,
-        read_family: Option<&mut dyn FnMut(Option<Memory>) -> Option<Family>>,
+        read_family: Option<&mut dyn FnMut(Around) -> Option<Family>>,
     ) -> Sample {
         let now = self.clock.now();
         let buffer = &mut self.buffer;
-        let memory = self.memory.read(now, buffer);
+        let memory = self.memory.read(now, read_family.is_some(), buffer);
+        let around = Around {
+            memory: memory.fullest,
+            pages: memory.pages,
+        };
         let (cpu_busy, window_ended) = self.cpu.read(now, buffer);
-        let runnable = self.runnable.read(now, buffer);
+        let tasks = self.tasks.read(now, buffer);
         if window_ended {
             self.cpu_pressure.read(buffer);
             self.memory_pressure.read(buffer);
@@ -172,9 +171,11 @@ impl Sampler {
             cpu_busy,
             cpu_pressure: self.cpu_pressure.last,
             memory_pressure: self.memory_pressure.last,
-            runnable,
-            family: read_family.and_then(|read| read(memory.fullest)),
+            runnable: tasks.runnable.filter(|_| self.whole_machine),
+            tasks: tasks.tasks,
+            family: read_family.and_then(|read| read(around)),
             disk_free: self.disk.read(now),
+            taken: Some(now),
             late: now.saturating_sub(planned),
         }
     }
@@ -188,20 +189,6 @@ impl Pressure {
     fn read(&mut self, buffer: &mut [u8]) {
         let text = self.source.as_ref().and_then(|file| file.read(buffer).ok());
         self.last = text.and_then(parse::pressure);
-    }
-}
-
-impl Runnable {
-    fn read(&mut self, now: Moment, buffer: &mut [u8]) -> Option<u32> {
-        let due = self
-            .read
-            .is_none_or(|read| now.saturating_sub(read) >= RUNNABLE_EVERY);
-        if due {
-            self.read = Some(now);
-            let text = self.source.as_ref().and_then(|file| file.read(buffer).ok());
-            self.last = text.and_then(parse::runnable);
-        }
-        self.last
     }
 }
 
@@ -309,6 +296,7 @@ mod tests {
         let sample = sampler.sample(Moment::MAX, None);
         let unknown = Sample {
             disk_free: sample.disk_free,
+            taken: sample.taken,
             ..Sample::default()
         };
         assert_eq!(sample, unknown);

@@ -26,6 +26,20 @@ impl Source {
         &self.path
     }
 
+    /// The same of a file with a record for each line, which the kernel gives out a page at a time.
+    pub(super) fn read_lines<'b>(&self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        let mut length = 0;
+        while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&buffer[..length])
+    }
+
     /// What the file holds now, as far as the buffer goes. One `pread` is enough: the files of this
     /// room are each a single record of a `seq_file`, which is copied as a whole.
     pub(super) fn read<'b>(&self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {

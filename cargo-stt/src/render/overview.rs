@@ -1,0 +1,233 @@
+//! The screen of `cargo stt status`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::Style;
+use camino::Utf8Path;
+use stt_core::coordinator::Counters;
+use stt_core::coordinator::Live;
+use stt_core::coordinator::State;
+use stt_core::run::Status;
+use stt_core::units::Bytes;
+use stt_core::units::Percent;
+use stt_core::units::show_duration;
+
+use crate::render::summary::count;
+use crate::render::text::Line;
+use crate::render::text::plain;
+use crate::render::theme::Theme;
+use crate::render::theme::Tone;
+
+/// The width of the words at the left, as everywhere.
+const WORD: usize = 12;
+
+/// How many cells a gauge has.
+const CELLS: u64 = 20;
+
+/// What is full, and nearly full.
+const FULL: Percent = Percent::whole(80);
+const FILLING: Percent = Percent::whole(70);
+
+/// How things stand, for a terminal of this width.
+pub(crate) fn show_status(
+    status: &Status,
+    home: Option<&Utf8Path>,
+    width: usize,
+    colour: bool,
+) -> String {
+    let theme = Theme::new(colour);
+    let mut lines = machine(status, theme);
+    for run in &status.runs {
+        lines.push(Line::default());
+        lines.extend(run_lines(run, status, home, theme));
+    }
+    if status.runs.is_empty() {
+        lines.push(word(
+            theme,
+            Tone::Idle,
+            "Idle",
+            "no run of yours is on this machine",
+        ));
+    }
+    let counted = counted(&status.since_boot);
+    if !counted.is_empty() {
+        lines.push(Line::default());
+        lines.push(word(theme, Tone::Idle, "Since boot", &counted));
+    }
+    lines.iter().fold(String::new(), |mut page, line| {
+        let _ = writeln!(page, "{}", line.fit(width));
+        page
+    })
+}
+
+fn machine(status: &Status, theme: Theme) -> Vec<Line> {
+    let machine = &status.machine;
+    let mut lines = Vec::new();
+    if let (Some(used), Some(limit)) = (machine.memory, machine.memory_limit) {
+        let share = used.share_of(limit).unwrap_or(Percent(0));
+        let mut line = gauge(theme, "Memory", share);
+        line.push(Style::new(), format!("  {used} of {limit}"));
+        lines.push(line);
+    }
+    if let Some(busy) = machine.cpu {
+        let mut line = gauge(theme, "CPU", busy);
+        line.push(
+            Style::new(),
+            format!("  of {}", count(machine.cores, "core", "cores")),
+        );
+        lines.push(line);
+    }
+    let load = machine
+        .load
+        .map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
+    let mut text = format!("{load} on {}", count(machine.cores, "core", "cores"));
+    if let Some(pressure) = machine.cpu_pressure {
+        let _ = write!(
+            text,
+            ", tasks waited for a CPU in {pressure} of the last 10 s"
+        );
+    }
+    lines.push(word(theme, Tone::News, "Load", &text));
+    lines
+}
+
+fn gauge(theme: Theme, name: &str, share: Percent) -> Line {
+    let tone = if share.0 >= FULL.0 {
+        Tone::Bad
+    } else if share.0 >= FILLING.0 {
+        Tone::Warn
+    } else {
+        Tone::Good
+    };
+    let whole = u64::from(Percent::whole(100).0);
+    let full = (u64::from(share.0) * CELLS).div_ceil(whole).min(CELLS);
+    let cells = |count: u64, cell: &str| cell.repeat(usize::try_from(count).unwrap_or(0));
+    let mut line = word(theme, Tone::News, name, "");
+    line.push(theme.word(tone), cells(full, "█"));
+    line.push(theme.dim(), cells(CELLS - full, "░"));
+    line.push(theme.word(tone), format!(" {share}"));
+    line
+}
+
+fn run_lines(run: &Live, status: &Status, home: Option<&Utf8Path>, theme: Theme) -> Vec<Line> {
+    let (name, tone) = state(run, status.now);
+    let since = |at: u64| show_duration(Duration::from_secs(status.now.saturating_sub(at) / 1_000));
+    let mut first = word(theme, tone, name, "");
+    first.push(theme.strong(), workspace(run.workspace.as_path(), home));
+    first.push(
+        theme.dim(),
+        format!("  pid {} · {}", run.runner.pid, since(run.state_since)),
+    );
+    let mut second = word(theme, tone, "", &tests(run));
+    if run.memory.0 > 0 {
+        second.push(Style::new(), format!(" · {}", run.memory));
+    }
+    second.push(Style::new(), format!(" · {}", share(run)));
+    let mut lines = vec![first, second];
+    for test in &run.running {
+        let memory = test
+            .memory
+            .map_or_else(String::new, |memory: Bytes| memory.to_string());
+        let mut line = word(theme, tone, "", "");
+        line.push(
+            theme.dim(),
+            format!("{memory:>9} {:>6}  ", since(test.since)),
+        );
+        line.push(Style::new(), plain(&test.test).into_owned());
+        lines.push(line);
+    }
+    if run.running_now as usize > run.running.len() && !run.running.is_empty() {
+        let more = run.running_now as usize - run.running.len();
+        lines.push(word(
+            theme,
+            tone,
+            "",
+            &format!("{:>9}        and {more} more", ""),
+        ));
+    }
+    if let Some(waits) = &run.waits {
+        lines.push(word(
+            theme,
+            tone,
+            "",
+            &format!("waits for {}", plain(waits)),
+        ));
+    }
+    lines
+}
+
+fn tests(run: &Live) -> String {
+    if run.total == 0 {
+        return "no tests yet".to_owned();
+    }
+    let failed = match run.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    format!("{} of {} tests done{failed}", run.done, run.total)
+}
+
+fn share(run: &Live) -> String {
+    if run.nested {
+        return "part of the run that started it".to_owned();
+    }
+    match (run.running_now, run.held) {
+        (0, 0) => "no share of the cores".to_owned(),
+        (running, held) => format!(
+            "{running} running, holds {}",
+            count(held as usize, "share", "shares")
+        ),
+    }
+}
+
+fn state(run: &Live, now: u64) -> (&'static str, Tone) {
+    if !run.is_fresh(now) && run.state != State::Suspended {
+        return ("Silent", Tone::Warn);
+    }
+    match run.state {
+        State::Waiting => ("Waiting", Tone::Warn),
+        State::Building => ("Building", Tone::News),
+        State::Running if run.running_now == 0 && run.waits.is_some() => ("Queued", Tone::Warn),
+        State::Running => ("Running", Tone::Good),
+        State::Stopping => ("Stopping", Tone::Bad),
+        State::Finishing => ("Finishing", Tone::Good),
+        State::Suspended => ("Suspended", Tone::Idle),
+    }
+}
+
+/// Below the home of its owner, a path is short.
+fn workspace(path: &Utf8Path, home: Option<&Utf8Path>) -> String {
+    let below = home.and_then(|home| path.strip_prefix(home).ok());
+    let shown = below.map_or_else(|| path.to_string(), |below| format!("~/{below}"));
+    plain(&shown).into_owned()
+}
+
+fn counted(counters: &Counters) -> String {
+    let counts = [
+        (counters.stops, "stop", "stops"),
+        (counters.restarts, "restart", "restarts"),
+        (
+            counters.reaped_runs,
+            "killed run cleared up after",
+            "killed runs cleared up after",
+        ),
+        (counters.ports, "port freed", "ports freed"),
+        (
+            counters.processes,
+            "process ended that was left behind",
+            "processes ended that were left behind",
+        ),
+    ];
+    let counts = counts.into_iter().filter(|(number, ..)| *number > 0);
+    let words = counts
+        .map(|(number, one, many)| count(usize::try_from(number).unwrap_or(usize::MAX), one, many));
+    words.collect::<Vec<_>>().join(" · ")
+}
+
+fn word(theme: Theme, tone: Tone, name: &str, text: &str) -> Line {
+    let mut line = Line::default();
+    line.push(theme.word(tone), format!("{name:>WORD$} "));
+    line.push(Style::new(), text.to_owned());
+    line
+}

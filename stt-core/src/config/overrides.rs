@@ -1,0 +1,433 @@
+//! `[[overrides]]`: other settings for some of the tests. Pure.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use cargo_metadata::cargo_platform::Platform;
+use toml_edit::Item;
+use toml_edit::TableLike;
+
+use super::document::Reader;
+use super::document::key_span;
+use super::filter::Filter;
+use super::given::Given;
+use super::keys;
+use super::limits;
+use super::limits::LimitSets;
+use super::limits::NO_LIMITS;
+use super::problem::Problem;
+use super::source::Origin;
+use super::source::Source;
+use crate::limits::Limits;
+
+/// The name of the list of tables.
+pub(super) const OVERRIDES: &str = "overrides";
+
+const FILTER: &str = "filter";
+const PLATFORM: &str = "platform";
+const KEYS: [&str; 3] = [FILTER, PLATFORM, limits::LIMITS];
+
+/// Other settings for some of the tests: those of this platform for which the filter holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Which tests; `None` for all.
+    pub filter: Option<Filter>,
+    /// Tests that were built for this platform; `None` for any.
+    pub platform: Option<Platform>,
+    /// Their set of limits; `None` takes it away.
+    pub limits: Option<Arc<Limits>>,
+    /// What said it, and where it begins.
+    pub origin: Origin,
+}
+
+/// An override whose set of limits is still a name.
+#[derive(Clone, Debug)]
+pub(super) struct OverrideDraft {
+    filter: Option<Filter>,
+    platform: Option<Platform>,
+    limits: (String, Origin),
+    pub(super) origin: Origin,
+}
+
+impl OverrideDraft {
+    /// The name of its set, unless that is one of the `known`.
+    pub(super) fn problem(&self, known: &[&str]) -> Option<Problem> {
+        let (name, origin) = &self.limits;
+        if name == NO_LIMITS || known.contains(&name.as_str()) {
+            return None;
+        }
+        let error = limits::unknown(name, known);
+        Some(Problem {
+            source: origin.source,
+            place: origin.place.clone(),
+            key: Some(format!("{OVERRIDES}.{}", limits::LIMITS)),
+            message: error.to_string(),
+            expected: Some(error.instead),
+        })
+    }
+
+    /// The override, when there is such a set.
+    pub(super) fn resolve(self, sets: &LimitSets) -> Option<Override> {
+        Some(Override {
+            limits: sets.choose(&self.limits.0).ok()?,
+            filter: self.filter,
+            platform: self.platform,
+            origin: self.origin,
+        })
+    }
+}
+
+/// The override as a file has it.
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |text: &str| toml_edit::Value::from(text).to_string();
+        if let Some(filter) = &self.filter {
+            writeln!(f, "{FILTER} = {}", quoted(&filter.text))?;
+        }
+        if let Some(platform) = &self.platform {
+            writeln!(f, "{PLATFORM} = {}", quoted(&platform.to_string()))?;
+        }
+        let limits = self.limits.as_ref().map_or(NO_LIMITS, |set| &set.name);
+        writeln!(f, "{} = {}", limits::LIMITS, quoted(limits))
+    }
+}
+
+/// Reads the overrides of a file or of a profile in it, in their order.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    table: &dyn TableLike,
+    item: &Item,
+    source: Source,
+) -> Vec<OverrideDraft> {
+    let span = key_span(table, OVERRIDES, item);
+    let tables: Vec<(&dyn TableLike, Range<usize>)> = if let Some(list) = item.as_array_of_tables()
+    {
+        let place = |table: &toml_edit::Table| table.span().unwrap_or_else(|| span.clone());
+        list.iter()
+            .map(|table| (table as &dyn TableLike, place(table)))
+            .collect()
+    } else if let Some(list) = item.as_array()
+        && list.iter().all(toml_edit::Value::is_inline_table)
+    {
+        list.iter()
+            .filter_map(|value| {
+                let place = value.span().unwrap_or_else(|| span.clone());
+                Some((value.as_inline_table()? as &dyn TableLike, place))
+            })
+            .collect()
+    } else {
+        let message = format!("`{OVERRIDES}` is a list of tables");
+        reader.report(
+            span,
+            message,
+            Some(format!("each begins with [[{OVERRIDES}]]")),
+        );
+        return Vec::new();
+    };
+    let file: Arc<str> = reader.file.text.as_str().into();
+    tables
+        .into_iter()
+        .filter_map(|(table, span)| read_one(reader, table, span, source, &file))
+        .collect()
+}
+
+fn read_one(
+    reader: &mut Reader<'_>,
+    table: &dyn TableLike,
+    span: Range<usize>,
+    source: Source,
+    file: &Arc<str>,
+) -> Option<OverrideDraft> {
+    let before = reader.problems.len();
+    let (mut filter, mut platform, mut set) = (None, None, None);
+    for (name, item) in table.iter() {
+        let value = item.span().unwrap_or_else(|| key_span(table, name, item));
+        match name {
+            FILTER => filter = filter_of(reader, item, value, source, file),
+            PLATFORM => platform = platform_of(reader, item, value),
+            limits::LIMITS => {
+                let name = text(
+                    reader,
+                    item,
+                    name,
+                    "the name of a set of limits, or \"none\"",
+                );
+                let place = reader.place(value);
+                set = name.map(|name| (name, Origin { source, place }));
+            }
+            other => {
+                let message = format!("an override has no key `{}`", other.escape_debug());
+                let expected = match keys::nearest_of(other, KEYS) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its keys are {}", KEYS.join(", ")),
+                };
+                reader.report(key_span(table, other, item), message, Some(expected));
+            }
+        }
+    }
+    if reader.problems.len() > before {
+        return None;
+    }
+    if filter.is_none() && platform.is_none() {
+        let message = "this override does not say for which tests it is".to_owned();
+        let expected = format!("it needs `{FILTER}`, `{PLATFORM}` or both");
+        reader.report(span, message, Some(expected));
+        return None;
+    }
+    let place = reader.place(span.clone());
+    let Some(limits) = set else {
+        let message = "this override sets nothing".to_owned();
+        reader.report(
+            span,
+            message,
+            Some(format!("it needs `{}`", limits::LIMITS)),
+        );
+        return None;
+    };
+    Some(OverrideDraft {
+        filter,
+        platform,
+        limits,
+        origin: Origin { source, place },
+    })
+}
+
+fn filter_of(
+    reader: &mut Reader<'_>,
+    item: &Item,
+    span: Range<usize>,
+    source: Source,
+    file: &Arc<str>,
+) -> Option<Filter> {
+    let expected = "an expression such as \"test(slow)\"";
+    let filter = Filter {
+        text: text(reader, item, FILTER, expected)?,
+        source,
+        path: reader.file.path.clone(),
+        file: Arc::clone(file),
+        span,
+    };
+    reader.problems.extend(filter.faults());
+    Some(filter)
+}
+
+fn platform_of(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<Platform> {
+    let expected = "a target triple, or an expression such as \"cfg(unix)\"";
+    let text = text(reader, item, PLATFORM, expected)?;
+    match Platform::from_str(&text) {
+        Ok(platform) => Some(platform),
+        Err(error) => {
+            let message = format!("`{PLATFORM}` can't be {}", Given::Text(text).shown());
+            let detail = error.to_string().escape_debug().to_string();
+            reader.report(
+                span,
+                message,
+                Some(format!("expected {expected}: {detail}")),
+            );
+            None
+        }
+    }
+}
+
+/// A text that is not empty; whatever else there is, is a problem.
+fn text(reader: &mut Reader<'_>, item: &Item, name: &str, expected: &str) -> Option<String> {
+    let text = item.as_str().filter(|text| !text.is_empty());
+    if text.is_none() {
+        let given = super::document::given(item);
+        let span = item.span().unwrap_or_default();
+        let message = format!("`{name}` can't be {}", given.shown());
+        reader.report(span, message, Some(format!("expected {expected}")));
+    }
+    text.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::config::ConfigFile;
+    use crate::config::Layers;
+    use crate::config::Level;
+    use crate::config::Problems;
+    use crate::config::resolve;
+
+    fn layers(files: &[(Level, &str)]) -> Layers {
+        let file = |&(level, text): &(Level, &str)| ConfigFile {
+            level,
+            path: "stt.toml".into(),
+            text: text.to_owned(),
+        };
+        Layers {
+            files: files.iter().map(file).collect(),
+            ..Layers::default()
+        }
+    }
+
+    fn config(text: &str) -> Result<Config, Problems> {
+        let layers = layers(&[(Level::Workspace, text)]);
+        resolve(&layers, NonZeroUsize::MIN).map(|resolved| resolved.config)
+    }
+
+    /// Filters and sets, the strongest first.
+    fn order(config: &Config) -> Vec<(&str, Option<&str>)> {
+        let mut pairs = Vec::new();
+        for one in &config.overrides {
+            let filter = one.filter.as_ref().map_or("", |filter| &filter.text);
+            pairs.push((filter, one.limits.as_ref().map(|set| &*set.name)));
+        }
+        pairs
+    }
+
+    #[test]
+    fn the_strongest_override_stands_first() {
+        let two = "[[overrides]]\nfilter = 'test(F1)'\nlimits = 'fast'\n\
+                   [[overrides]]\nfilter = 'test(F2)'\nlimits = 'none'\n\
+                   [[profile.ci.overrides]]\nfilter = 'test(P1)'\nlimits = 'slow'\n\
+                   [[profile.other.overrides]]\nfilter = 'test(O)'\nlimits = 'slow'\n";
+        let of = |letter: &str| two.replace('F', letter).replace('P', &format!("{letter}p"));
+        let (user, system) = (of("U"), of("S"));
+        let mut layers = layers(&[
+            (Level::User, &user),
+            (Level::Workspace, two),
+            (Level::System, &system),
+        ]);
+        let names = |layers: &Layers| {
+            let config = resolve(layers, NonZeroUsize::MIN).unwrap().config;
+            let order = order(&config);
+            let inner = |text: &str| text.trim_matches(['t', 'e', 's', '(', ')']).to_owned();
+            let names = order.iter().map(|(text, _)| inner(text));
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&layers), ["F1", "F2", "U1", "U2", "S1", "S2"]);
+        layers.profile = Some("ci".to_owned());
+        assert_eq!(
+            names(&layers),
+            ["P1", "Up1", "Sp1", "F1", "F2", "U1", "U2", "S1", "S2"]
+        );
+    }
+
+    #[test]
+    fn an_override_may_be_written_in_each_way_that_toml_has() {
+        let expected = [("test(a)", Some("slow")), ("", None)];
+        for text in [
+            "[[overrides]]\nfilter = 'test(a)'\nlimits = 'slow'\n[[overrides]]\nplatform = 'cfg(unix)'\nlimits = 'none'",
+            "overrides = [{ filter = 'test(a)', limits = 'slow' }, { platform = 'cfg(unix)', limits = 'none' }]",
+        ] {
+            assert_eq!(order(&config(text).unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        let text = "[[overrides]]\nfilter = \"test(/a\\\\.b/) & package(x)\"\nplatform = 'x86_64-unknown-linux-gnu'\nlimits = 'slow'";
+        let first = config(text);
+        let Ok(first) = first else {
+            panic!("{}", first.unwrap_err());
+        };
+        let again = config(&format!("[[overrides]]\n{}", first.overrides[0])).unwrap();
+        let bare = |one: &Override| {
+            let filter = one.filter.as_ref().map(|filter| filter.text.clone());
+            (filter, one.platform.clone(), one.limits.clone())
+        };
+        assert_eq!(bare(&again.overrides[0]), bare(&first.overrides[0]));
+    }
+
+    #[test]
+    fn mistakes_are_named_where_they_are() {
+        let cases = [
+            (
+                "limits = 'slow'",
+                "1:1",
+                "does not say for which tests",
+                "it needs `filter`, `platform` or both",
+            ),
+            (
+                "filter = 'all()'",
+                "1:1",
+                "this override sets nothing",
+                "it needs `limits`",
+            ),
+            (
+                "filter = 'all('\nlimits = 'slow'",
+                "2:15",
+                "can't be understood",
+                "missing `)`",
+            ),
+            (
+                "filter = 7\nlimits = 'slow'",
+                "2:10",
+                "`filter` can't be `7`",
+                "expected an expression",
+            ),
+            (
+                "platform = 'cfg('\nlimits = 'slow'",
+                "2:12",
+                "`platform` can't be `cfg(`",
+                "expected a target triple",
+            ),
+            (
+                "filter = 'all()'\nlimits = 'solw'",
+                "3:10",
+                "there is no set of limits `solw`",
+                "did you mean `slow`?",
+            ),
+            (
+                "filter = 'all()'\nlimits = true",
+                "3:10",
+                "`limits` can't be `true`",
+                "expected the name",
+            ),
+            (
+                "flter = 'all()'\nlimits = 'slow'",
+                "2:1",
+                "an override has no key `flter`",
+                "did you mean `filter`?",
+            ),
+            (
+                "slow-timeout = '1s'\nlimits = 'slow'",
+                "2:1",
+                "an override has no key",
+                "its keys are filter, platform, limits",
+            ),
+        ];
+        for (text, place, message, expected) in cases {
+            for header in ["[[overrides]]", "[[profile.ci.overrides]]"] {
+                let shown = config(&format!("{header}\n{text}"))
+                    .unwrap_err()
+                    .to_string();
+                assert_eq!(shown.matches("-->").count(), 1, "{text}: {shown}");
+                for part in [&format!("stt.toml:{place}"), message, expected] {
+                    assert!(shown.contains(part), "{text}: {shown}");
+                }
+            }
+        }
+        let shown = config("[overrides]\nlimits = 'slow'")
+            .unwrap_err()
+            .to_string();
+        assert!(shown.contains("each begins with [[overrides]]"), "{shown}");
+    }
+
+    #[test]
+    fn a_profile_may_name_its_own_sets() {
+        let text =
+            "[profile.ci.limits.mine]\n[[profile.ci.overrides]]\nfilter = 'all()'\nlimits = 'mine'";
+        assert!(config(text).is_ok());
+        let other = text.replace("[profile.ci.limits", "[profile.other.limits");
+        let shown = config(&other).unwrap_err().to_string();
+        assert!(
+            shown.contains("there is no set of limits `mine`"),
+            "{shown}"
+        );
+        let mut layers = layers(&[(
+            Level::Workspace,
+            "[[overrides]]\nfilter = 'all()'\nlimits = 'mine'\n[profile.ci.limits.mine]",
+        )]);
+        assert!(resolve(&layers, NonZeroUsize::MIN).is_err());
+        layers.profile = Some("ci".to_owned());
+        assert!(resolve(&layers, NonZeroUsize::MIN).is_ok());
+    }
+}

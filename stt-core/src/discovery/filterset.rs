@@ -1,0 +1,436 @@
+//! Which set of limits a test gets: the first override that holds for it, or the one of all tests.
+//!
+//! Filter expressions are nextest's, compiled by its own crate against what cargo says of the workspace.
+//! Without an override nothing of that happens. Pure.
+
+use std::sync::Arc;
+
+use cargo_metadata::cargo_platform::Platform;
+use guppy::PackageId;
+use guppy::graph::PackageGraph;
+use guppy::graph::cargo::BuildPlatform;
+use nextest_filtering::BinaryQuery;
+use nextest_filtering::CompiledExpr;
+use nextest_filtering::EvalContext;
+use nextest_filtering::Filterset;
+use nextest_filtering::FiltersetKind;
+use nextest_filtering::KnownGroups;
+use nextest_filtering::ParseContext;
+use nextest_filtering::TestQuery;
+use nextest_metadata::RustBinaryId;
+use nextest_metadata::RustTestBinaryKind;
+use nextest_metadata::TestCaseName;
+
+use crate::config::Filter;
+use crate::config::Override;
+use crate::config::Problems;
+use crate::limits::Limits;
+
+use super::binary::BinaryKind;
+use super::binary::TestBinary;
+
+/// What decides about the limits of a test.
+#[derive(Debug, Default)]
+pub struct LimitRules {
+    /// The strongest first.
+    rules: Vec<Rule>,
+    /// The set of a test for which no rule holds.
+    default: Option<Arc<Limits>>,
+}
+
+/// An override that is ready to be asked.
+#[derive(Debug)]
+struct Rule {
+    filter: Option<CompiledExpr>,
+    platform: Option<Platform>,
+    limits: Option<Arc<Limits>>,
+}
+
+/// Why there are no rules.
+#[derive(Debug, thiserror::Error)]
+pub enum FiltersetError {
+    /// Expressions that name what is not there; each is named at its place.
+    #[error("a filter does not fit this workspace")]
+    Filters(#[source] Problems),
+    /// The packages of the workspace, as cargo tells them, make no graph.
+    #[error("cannot read how the packages of the workspace depend on each other")]
+    Graph(#[source] Box<guppy::Error>),
+}
+
+/// What the metadata of cargo must hold for these overrides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: there is no filter.
+    Nothing,
+    /// The packages of the workspace.
+    Workspace,
+    /// Also the packages on which they depend, since a filter asks for `deps` or `rdeps`.
+    Dependencies,
+}
+
+impl Needs {
+    /// What these overrides need.
+    pub fn of(overrides: &[Override]) -> Self {
+        let filters = overrides.iter().filter_map(|one| one.filter.as_ref());
+        let needs = filters.map(|filter| Filterset::needs_deps(&filter.text));
+        match needs.reduce(|one, other| one || other) {
+            None => Self::Nothing,
+            Some(false) => Self::Workspace,
+            Some(true) => Self::Dependencies,
+        }
+    }
+}
+
+impl LimitRules {
+    /// Makes rules of overrides, with `default` for tests for which none holds. `metadata` is what cargo says
+    /// of the workspace; with [`Needs::Nothing`] it is not read.
+    ///
+    /// # Errors
+    /// A filter names packages or binaries that the workspace does not have.
+    pub fn new(
+        overrides: &[Override],
+        default: Option<Arc<Limits>>,
+        metadata: &str,
+    ) -> Result<Self, FiltersetError> {
+        let graph = match Needs::of(overrides) {
+            Needs::Nothing => None,
+            Needs::Workspace | Needs::Dependencies => {
+                let graph = PackageGraph::from_json(metadata);
+                Some(graph.map_err(|error| FiltersetError::Graph(Box::new(error)))?)
+            }
+        };
+        let context = graph.as_ref().map(ParseContext::new);
+        let mut rules = Vec::new();
+        let mut problems = Vec::new();
+        for one in overrides {
+            let filter = match (&one.filter, &context) {
+                (Some(filter), Some(context)) => match compile(filter, context) {
+                    Ok(compiled) => Some(compiled),
+                    Err(found) => {
+                        problems.extend(found);
+                        continue;
+                    }
+                },
+                (None, _) | (Some(_), None) => None,
+            };
+            rules.push(Rule {
+                filter,
+                platform: one.platform.clone(),
+                limits: one.limits.clone(),
+            });
+        }
+        Problems::none_of(problems).map_err(FiltersetError::Filters)?;
+        Ok(Self { rules, default })
+    }
+
+    /// What the rules say of one binary.
+    pub fn of_binary<'a>(&'a self, binary: &TestBinary) -> BinaryRules<'a> {
+        let names = Names::of(binary);
+        let query = names.query();
+        let mut open = Vec::new();
+        for rule in &self.rules {
+            let platform = rule.platform.as_ref();
+            let target = &binary.platform;
+            if platform.is_some_and(|platform| !platform.matches(&target.triple, &target.cfg)) {
+                continue;
+            }
+            let filter = rule.filter.as_ref();
+            match filter.map_or(Some(true), |filter| filter.matches_binary(&query, &CONTEXT)) {
+                Some(false) => {}
+                // No later rule can hold for a test of this binary.
+                Some(true) => {
+                    return BinaryRules {
+                        names,
+                        open,
+                        rest: rule.limits.as_ref(),
+                    };
+                }
+                None => open.extend(filter.map(|filter| (filter, rule.limits.as_ref()))),
+            }
+        }
+        BinaryRules {
+            names,
+            open,
+            rest: self.default.as_ref(),
+        }
+    }
+}
+
+/// What the rules say of the tests of one binary.
+#[derive(Debug)]
+pub struct BinaryRules<'a> {
+    names: Names,
+    /// Filters that hold for some of its tests, each with its set.
+    open: Vec<(&'a CompiledExpr, Option<&'a Arc<Limits>>)>,
+    /// The set of all others.
+    rest: Option<&'a Arc<Limits>>,
+}
+
+impl<'a> BinaryRules<'a> {
+    /// The set of a test; `None` when it is not limited.
+    pub fn limits(&self, test: &str) -> Option<&'a Arc<Limits>> {
+        if self.open.is_empty() {
+            return self.rest;
+        }
+        let query = TestQuery {
+            binary_query: self.names.query(),
+            test_name: &TestCaseName::new(test),
+        };
+        let mut open = self.open.iter();
+        let first = open.find(|(filter, _)| filter.matches_test(&query, &CONTEXT));
+        first.map_or(self.rest, |(_, limits)| *limits)
+    }
+}
+
+/// `default()` in a filter means every test: there is no default filter.
+const CONTEXT: EvalContext<'static> = EvalContext {
+    default_filter: &CompiledExpr::ALL,
+};
+
+/// A binary as the filters name it.
+#[derive(Debug)]
+struct Names {
+    package: PackageId,
+    id: RustBinaryId,
+    name: String,
+    kind: RustTestBinaryKind,
+    platform: BuildPlatform,
+}
+
+impl Names {
+    fn of(binary: &TestBinary) -> Self {
+        let (kind, platform) = match binary.kind {
+            BinaryKind::Lib => (RustTestBinaryKind::LIB, BuildPlatform::Target),
+            BinaryKind::ProcMacro => (RustTestBinaryKind::PROC_MACRO, BuildPlatform::Host),
+            BinaryKind::Bin => (RustTestBinaryKind::BIN, BuildPlatform::Target),
+            BinaryKind::Test => (RustTestBinaryKind::TEST, BuildPlatform::Target),
+            BinaryKind::Example => (RustTestBinaryKind::EXAMPLE, BuildPlatform::Target),
+            BinaryKind::Bench => (RustTestBinaryKind::BENCH, BuildPlatform::Target),
+        };
+        Self {
+            package: PackageId::new(binary.package_id.as_str()),
+            id: RustBinaryId::new(binary.id.as_str()),
+            name: binary.target.clone(),
+            kind,
+            platform,
+        }
+    }
+
+    fn query(&self) -> BinaryQuery<'_> {
+        BinaryQuery {
+            package_id: &self.package,
+            binary_id: &self.id,
+            binary_name: &self.name,
+            kind: &self.kind,
+            platform: self.platform,
+        }
+    }
+}
+
+fn compile(
+    filter: &Filter,
+    context: &ParseContext<'_>,
+) -> Result<CompiledExpr, Vec<crate::config::Problem>> {
+    let text = filter.text.clone();
+    let kind = FiltersetKind::OverrideFilter;
+    Filterset::parse(text, context, kind, &KnownGroups::Unavailable)
+        .map(|filterset| filterset.compiled)
+        .map_err(|error| filter.problems(&error.errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::num::NonZeroUsize;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::config::ConfigFile;
+    use crate::config::Layers;
+    use crate::config::Level;
+    use crate::config::resolve;
+    use crate::discovery::binary::tests::binary;
+    use crate::discovery::manifest::Harness;
+
+    /// A workspace of two packages without a dependency; `p` has an integration test.
+    const METADATA: &str = r#"{"packages":[
+        {"name":"p","version":"0.1.0","id":"path+file:///w/p#0.1.0","license":null,"license_file":null,
+         "description":null,"source":null,"dependencies":[],"features":{},"manifest_path":"/w/p/Cargo.toml",
+         "targets":[{"kind":["test"],"crate_types":["bin"],"name":"it","src_path":"/w/p/tests/it.rs",
+         "edition":"2024","doc":false,"doctest":false,"test":true}],"metadata":null,"publish":null,
+         "authors":[],"categories":[],"keywords":[],"readme":null,"repository":null,"homepage":null,
+         "documentation":null,"edition":"2024","links":null,"default_run":null,"rust_version":null},
+        {"name":"q","version":"0.1.0","id":"path+file:///w/q#0.1.0","license":null,"license_file":null,
+         "description":null,"source":null,"dependencies":[],"features":{},"manifest_path":"/w/q/Cargo.toml",
+         "targets":[{"kind":["lib"],"crate_types":["lib"],"name":"q","src_path":"/w/q/src/lib.rs",
+         "edition":"2024","doc":true,"doctest":true,"test":true}],"metadata":null,"publish":null,
+         "authors":[],"categories":[],"keywords":[],"readme":null,"repository":null,"homepage":null,
+         "documentation":null,"edition":"2024","links":null,"default_run":null,"rust_version":null}],
+        "workspace_members":["path+file:///w/p#0.1.0","path+file:///w/q#0.1.0"],
+        "workspace_default_members":[],"resolve":null,"target_directory":"/w/target","version":1,
+        "workspace_root":"/w","metadata":null}"#;
+
+    /// Filter, platform and limits of an override; an empty text is left out.
+    type Table<'a> = (&'a str, &'a str, &'a str);
+
+    fn config(overrides: &[Table<'_>]) -> Config {
+        let mut text = String::new();
+        for (filter, platform, limits) in overrides {
+            text.push_str("[[overrides]]\n");
+            for (key, value) in [
+                ("filter", filter),
+                ("platform", platform),
+                ("limits", limits),
+            ] {
+                if !value.is_empty() {
+                    writeln!(text, "{key} = '''{value}'''").unwrap();
+                }
+            }
+        }
+        let file = ConfigFile {
+            level: Level::Workspace,
+            path: "stt.toml".into(),
+            text,
+        };
+        let layers = Layers {
+            files: vec![file],
+            ..Layers::default()
+        };
+        resolve(&layers, NonZeroUsize::MIN).unwrap().config
+    }
+
+    fn rules(overrides: &[Table<'_>], default: &str) -> Result<LimitRules, FiltersetError> {
+        let config = config(overrides);
+        let default = config.limits.choose(default).unwrap();
+        LimitRules::new(&config.overrides, default, METADATA)
+    }
+
+    /// Overrides, and the set that the test gets.
+    type Case<'a> = (&'a [Table<'a>], &'a str);
+
+    /// The set of the test `a::slow` of the integration test `it` of `p`.
+    fn of_slow(overrides: &[Table<'_>]) -> String {
+        let rules = rules(overrides, "standard").unwrap();
+        let found = rules
+            .of_binary(&binary(Harness::Libtest, None))
+            .limits("a::slow");
+        found.map_or_else(|| "none".to_owned(), |set| set.name.to_string())
+    }
+
+    #[test]
+    fn the_first_override_that_holds_wins() {
+        let cases: [Case<'_>; 13] = [
+            (&[], "standard"),
+            (&[("test(slow)", "", "slow")], "slow"),
+            (&[("test(fast)", "", "slow")], "standard"),
+            (&[("test(slow)", "", "none")], "none"),
+            (
+                &[("test(a)", "", "fast"), ("test(slow)", "", "slow")],
+                "fast",
+            ),
+            (
+                &[("test(x)", "", "fast"), ("package(p)", "", "slow")],
+                "slow",
+            ),
+            (
+                &[("package(q)", "", "fast"), ("kind(test)", "", "slow")],
+                "slow",
+            ),
+            (
+                &[("binary_id(p::it) - test(=a::slow)", "", "fast")],
+                "standard",
+            ),
+            (&[("", "cfg(unix)", "slow")], "slow"),
+            (&[("", "cfg(windows)", "slow")], "standard"),
+            (&[("", "x86_64-unknown-linux-gnu", "slow")], "slow"),
+            (
+                &[
+                    ("all()", "aarch64-apple-darwin", "fast"),
+                    ("default()", "", "slow"),
+                ],
+                "slow",
+            ),
+            (
+                &[
+                    ("platform(host)", "", "fast"),
+                    ("platform(target)", "", "slow"),
+                ],
+                "slow",
+            ),
+        ];
+        for (overrides, expected) in cases {
+            assert_eq!(of_slow(overrides), expected, "{overrides:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_named_in_the_file() {
+        let error = rules(
+            &[
+                ("test(a)", "", "fast"),
+                ("package(pq) | binary(x)", "", "slow"),
+            ],
+            "",
+        );
+        let Err(FiltersetError::Filters(problems)) = error else {
+            panic!("{error:?}");
+        };
+        let shown = problems.to_string();
+        for part in [
+            "names what this workspace does not have",
+            "stt.toml:5:21",
+            "no packages matched this",
+            "no binary names matched this",
+        ] {
+            assert!(shown.contains(part), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_metadata_are_read_only_for_a_filter() {
+        for (overrides, needs) in [
+            (&[][..], Needs::Nothing),
+            (&[("", "cfg(unix)", "slow")], Needs::Nothing),
+            (&[("test(a)", "", "slow")], Needs::Workspace),
+            (
+                &[("test(a)", "", "slow"), ("rdeps(p)", "", "slow")],
+                Needs::Dependencies,
+            ),
+        ] {
+            let config = config(overrides);
+            assert_eq!(Needs::of(&config.overrides), needs);
+            let read = LimitRules::new(&config.overrides, None, "no metadata").is_err();
+            assert_eq!(read, needs != Needs::Nothing);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_holds_for_a_binary_holds_for_its_tests(
+            terms in prop::collection::vec((0_usize..6, any::<bool>(), 0_usize..3), 1..6),
+            name in "[a-c]{1,3}",
+        ) {
+            let leaf = ["test(a)", "package(p)", "package(q)", "kind(lib)", "all()", "test(=b)"];
+            let holds = [name.contains('a'), true, false, false, true, name == "b"];
+            let sets = ["fast", "slow", "none"];
+            let texts: Vec<_> = terms
+                .iter()
+                .map(|&(leaf_index, not, _)| {
+                    format!("{}{}", if not { "not " } else { "" }, leaf[leaf_index])
+                })
+                .collect();
+            let overrides: Vec<_> = texts
+                .iter()
+                .zip(&terms)
+                .map(|(text, &(_, _, set))| (text.as_str(), "", sets[set]))
+                .collect();
+            let first = terms.iter().find(|&&(leaf_index, not, _)| holds[leaf_index] != not);
+            let expected = first.map_or("standard", |&(_, _, set)| sets[set]);
+            let rules = rules(&overrides, "standard").unwrap();
+            let found = rules.of_binary(&binary(Harness::Libtest, None)).limits(&name);
+            prop_assert_eq!(found.map_or("none", |set| &*set.name), expected);
+        }
+    }
+}

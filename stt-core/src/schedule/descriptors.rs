@@ -1,0 +1,40 @@
+//! How many tests at once the limit of open files allows.
+
+use std::num::NonZeroUsize;
+
+/// What a run has open beside its slots: the guard's files, the checkpoint, pipes to cargo, and some to spare.
+const BASE: u64 = 48;
+
+/// What a slot has open while its test runs: two streams and what they are spilled to, the way to wake it, its
+/// process, and those that may still leave.
+const SLOT: u64 = 10;
+
+/// The fewest open files with which a run can begin: one test at a time.
+pub const FEWEST_DESCRIPTORS: u64 = BASE + SLOT;
+
+/// How many of the wanted slots a limit of open files leaves.
+pub fn affordable(limit: u64, wanted: usize) -> usize {
+    let slots = limit.saturating_sub(BASE) / SLOT;
+    usize::try_from(slots)
+        .unwrap_or(usize::MAX)
+        .clamp(NonZeroUsize::MIN.get(), wanted.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_fit_into_the_limit_and_one_is_always_tried() {
+        for (limit, wanted, slots) in [
+            (1024, 2, 2),
+            (1024, 200, 97),
+            (FEWEST_DESCRIPTORS, 8, 1),
+            (FEWEST_DESCRIPTORS + SLOT, 8, 2),
+            (0, 8, 1),
+            (u64::MAX, 8, 8),
+        ] {
+            assert_eq!(affordable(limit, wanted), slots, "{limit} {wanted}");
+        }
+    }
+}
