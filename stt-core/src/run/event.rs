@@ -87,6 +87,8 @@ pub(crate) enum Action {
         test: usize,
         /// Whether no other test runs beside it, from its start to its end.
         alone: bool,
+        /// Whether its start is to be in the checkpoint before there is a process that could kill us.
+        record: bool,
     },
     /// End the test of a slot.
     End {

@@ -264,12 +264,13 @@ impl Machine {
             let Some(next) = self.order.next(self.slots.taken()) else {
                 return;
             };
+            let record = self.times.record_started.is_zero();
             let running = Running {
                 test: next.test,
                 breaches: next.breaches,
                 started: now,
                 slow: 0,
-                recorded: self.times.record_started.is_zero(),
+                recorded: record,
                 ending: None,
                 killed: false,
                 blamed: None,
@@ -283,14 +284,12 @@ impl Machine {
             if self.telling.starts {
                 actions.push(Action::Show(Notice::Started { test: next.test }));
             }
-            if self.times.record_started.is_zero() {
-                actions.push(Action::RecordStarted { test: next.test });
-            }
             let alone = next.breaches.is_some() || self.threads == 1;
             actions.push(Action::Start {
                 slot,
                 test: next.test,
                 alone,
+                record,
             });
         }
     }

@@ -63,7 +63,16 @@ impl Performer {
     /// Does one thing.
     pub(crate) fn perform(&mut self, action: Action) {
         match action {
-            Action::Start { slot, test, alone } => self.slots[slot].start(Order { test, alone }),
+            Action::Start {
+                slot,
+                test,
+                alone,
+                record,
+            } => self.slots[slot].start(Order {
+                test,
+                alone,
+                record,
+            }),
             Action::End {
                 slot,
                 reason,

@@ -95,6 +95,8 @@ pub(crate) struct Order {
     pub(crate) test: usize,
     /// Whether no other test runs beside it.
     pub(crate) alone: bool,
+    /// Whether its start is written into the checkpoint first.
+    pub(crate) record: bool,
 }
 
 /// A slot as the dispatcher sees it.
@@ -180,6 +182,9 @@ impl Worker {
     /// Runs one test to its end.
     fn run(&mut self, order: Order, id: &TestId) -> TestEnd {
         let shared = Arc::clone(&self.shared);
+        if order.record {
+            self.write(&Record::Started { test: id.clone() });
+        }
         let command = shared
             .suite
             .command(order.test, id, self.number, shared.threads);
@@ -287,11 +292,11 @@ impl Worker {
     /// Writes a result into the checkpoint. A test without one is the dispatcher's to write down,
     /// which knows whether it is a suspect.
     fn write_down(&self, test: TestId, end: &TestEnd) {
-        let (Some(writer), Settled::Final(outcome)) = (&self.shared.writer, &end.settled) else {
+        let Settled::Final(outcome) = &end.settled else {
             return;
         };
         let output = end.output.as_ref().filter(|_| outcome.is_failed());
-        let record = Record::Result(ResultRecord {
+        self.write(&Record::Result(ResultRecord {
             test,
             outcome: outcome.clone(),
             duration: end.duration,
@@ -302,8 +307,13 @@ impl Worker {
             written: end.resources.written,
             output: output.map(settle::recorded),
             leaks: end.leak.as_ref().map(Leak::lines).unwrap_or_default(),
-        });
-        recorder::warn(&self.shared.queue, writer.append(&record).err());
+        }));
+    }
+
+    fn write(&self, record: &Record) {
+        if let Some(writer) = &self.shared.writer {
+            recorder::warn(&self.shared.queue, writer.append(record).err());
+        }
     }
 }
 

@@ -541,6 +541,19 @@ fn a_suspended_run_loses_no_time() {
 }
 
 #[test]
+fn a_start_that_is_to_be_recorded_at_once_is_recorded_by_who_starts_it() {
+    for (record_started, at_once) in [(Duration::ZERO, true), (SECOND, false)] {
+        let mut setup = setup(1, 1, &[]);
+        setup.times.record_started = record_started;
+        let actions = Machine::new(setup).handle(Event::Tick, Duration::ZERO);
+        assert!(
+            matches!(actions[..], [Action::Start { record, .. }] if record == at_once),
+            "{actions:?}"
+        );
+    }
+}
+
+#[test]
 fn a_long_test_is_recorded_then_called_slow_each_time() {
     let mut machine = Machine::new(setup(1, 1, &[]));
     machine.handle(Event::Tick, Duration::ZERO);
