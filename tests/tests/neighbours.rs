@@ -203,6 +203,43 @@ fn the_youngest_yields_and_the_older_one_goes_on() {
 }
 
 #[test]
+fn two_runs_of_one_workspace_keep_their_results_apart() {
+    let town = Town::new();
+    let lab = Lab::copied("hostile");
+    let usual = lab.target.join("stt-checkpoint.json");
+    let first = lab.json(["--exact", "waits_for_go"]).default_checkpoint();
+    let mut first = join(&town, first).spawn();
+    first.wait_for("its test", |_| lab.traced("waits_for_go"));
+
+    let at = |args: &[&str]| join(&town, lab.stt(args).default_checkpoint());
+    let beside = at(&["--exact", "calm_00"]).run().code(0);
+    let other = lab.target.join("stt-checkpoint-2.json");
+    drop(
+        beside
+            .says("another run is being recorded")
+            .says(other.as_str()),
+    );
+    assert!(other.exists(), "the second run is recorded, too");
+
+    let busy = at(&["--resume"]).run().code(96);
+    drop(busy.says("still going on").says("cargo stt status"));
+    let named = at(&["--exact", "calm_00", "--checkpoint", usual.as_str()]);
+    drop(named.run().code(96).says("--checkpoint"));
+
+    lab.go();
+    drop(first.finish().code(0));
+    let over = at(&["--resume"]).run().code(0);
+    drop(over.says("nothing to resume"));
+    // And when it is over, the usual name is free again.
+    drop(
+        at(&["--exact", "calm_00"])
+            .run()
+            .code(0)
+            .never_says("another run"),
+    );
+}
+
+#[test]
 fn status_without_runs_says_so() {
     let town = Town::new();
     let lab = Lab::shared("crowd");

@@ -428,6 +428,24 @@ fn ctrl_c_at_a_terminal_is_one_interrupt() {
 }
 
 #[test]
+fn who_is_to_ignore_hangups_ignores_them() {
+    let lab = Lab::shared("hostile");
+    let mut running = lab
+        .json(["--exact", "waits_for_go"])
+        .after("trap '' HUP")
+        .spawn();
+    wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+    let test = lab.traced("waits_for_go").expect("it runs")[0];
+    for process in [running.pid(), running.worker(), test] {
+        let ignored = status(process, "SigIgn").expect("it lives");
+        assert!(ignored.ends_with('1'), "{process}: {ignored}");
+        send(process, Signal::SIGHUP);
+    }
+    lab.go();
+    drop(running.finish().code(0));
+}
+
+#[test]
 fn tests_inherit_signals_as_if_there_were_no_supervisor() {
     let lab = Lab::shared("hostile");
     // The tests' main thread is a Rust program's, as ours is, and has set nothing itself.

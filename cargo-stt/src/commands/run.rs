@@ -1,8 +1,5 @@
 //! `cargo stt run`: from the command line to the exit code of a run.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use camino::Utf8PathBuf;
 use stt_core::checkpoint::ResumePlan;
 use stt_core::checkpoint::plan;
@@ -10,19 +7,15 @@ use stt_core::clock::Clock;
 use stt_core::command::Environment;
 use stt_core::config::Config;
 use stt_core::config::Resolved;
-use stt_core::config::ShowOutput;
-use stt_core::config::StatusLevel;
 use stt_core::config::TmpDir;
+use stt_core::coordinator::Claims;
 use stt_core::coordinator::CoordinatorError;
 use stt_core::discovery::Workspace;
 use stt_core::id::RunId;
-use stt_core::outcome::RunOutcome;
 use stt_core::report::Event;
-use stt_core::report::Summary;
 use stt_core::run::Job;
 use stt_core::run::Leg;
 use stt_core::run::Link;
-use stt_core::run::Manner;
 use stt_core::run::Membership;
 use stt_core::run::Note;
 use stt_core::run::OwnDir;
@@ -30,45 +23,41 @@ use stt_core::run::Particulars;
 use stt_core::run::RestartTerms;
 use stt_core::run::RunError;
 use stt_core::run::Session;
-use stt_core::run::Sink;
 use stt_core::run::Suite;
 use stt_core::run::Waited;
 use stt_core::run::Worker;
 use stt_core::run::alone;
+use stt_core::run::claims;
 use stt_core::run::config_hash;
 use stt_core::run::finished_before;
 use stt_core::run::reap;
 use stt_core::selection::Selection;
 use stt_core::units::Percent;
 
-use crate::cli::MessageFormat;
 use crate::cli::ShowProgress;
 use crate::commands::failure::Failure;
 use crate::commands::junit::JunitReport;
+use crate::commands::place::Place;
+use crate::commands::place::is_free;
 use crate::commands::prepare::Search;
 use crate::commands::prepare::limit_rules;
 use crate::commands::prepare::site;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
 use crate::commands::recorded::warning;
+use crate::commands::screen::conclude;
+use crate::commands::screen::finish_early;
+use crate::commands::screen::manner;
+use crate::commands::screen::show;
 use crate::env;
 use crate::env::Surroundings;
 use crate::error::Error;
-use crate::error::Kind;
 use crate::exit_code::Exit;
 use crate::printer::Printer;
-use crate::render::Drained;
 use crate::render::RenderOptions;
-use crate::render::RenderThread;
 use crate::render::renderer;
 use crate::settings::RunRequest;
 use crate::settings::chosen;
-
-/// How often a bar is told what is going on.
-const PROGRESS: Duration = Duration::from_millis(100);
-
-/// How long a terminal has to take what is left of a run that was ended early.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs tests.
 pub(super) fn run(
@@ -77,11 +66,16 @@ pub(super) fn run(
     printer: &Printer,
     worker: Option<Worker>,
 ) -> Result<Exit, Error> {
-    let (link, leg) = worker.map(|worker| (worker.link, worker.leg)).unzip();
-    let leg = leg.unwrap_or_default();
+    let (link, leg, before) = match worker {
+        Some(worker) => (Some(worker.link), worker.leg, worker.checkpoint),
+        None => (None, Leg::default(), None),
+    };
     // What a restarted run has to do is in its checkpoint, whatever was typed.
     request.resume |= leg.restarts > 0;
-    let command = Command::begin(&request, surroundings, printer, link, leg);
+    let mut command = Command::begin(&request, surroundings, printer, link, leg);
+    if let Ok(command) = &mut command {
+        command.before = before;
+    }
     command.and_then(Command::run).or_else(Failure::conclude)
 }
 
@@ -94,6 +88,10 @@ struct Command<'a> {
     workspace: Workspace,
     /// Which life of the worker this is.
     leg: Leg,
+    /// Where its life before this one was recorded.
+    before: Option<Utf8PathBuf>,
+    /// The files that no other run may write to meanwhile.
+    claims: Option<Claims>,
 }
 
 /// A run that is about to begin.
@@ -127,6 +125,8 @@ impl<'a> Command<'a> {
             session,
             workspace,
             leg,
+            before: None,
+            claims: None,
         })
     }
 
@@ -134,6 +134,9 @@ impl<'a> Command<'a> {
         let configuration = &self.request.configuration;
         let mut resolved = configuration.of_workspace(&self.workspace.root)?;
         let coordinated = resolved.config.coordinator.enabled && self.reap(&resolved.config);
+        self.claims = coordinated
+            .then(|| claims(&self.surroundings.coordinator()))
+            .flatten();
         let mut begun = self.identify(&mut resolved)?;
         let config = resolved.config;
         self.session.enclose(&begun.run);
@@ -172,12 +175,19 @@ impl<'a> Command<'a> {
     /// Which run this is: the recorded one, or a new one.
     fn identify(&self, resolved: &mut Resolved) -> Result<Begun, Failure> {
         let config = &resolved.config;
-        let configured = config.checkpoint.path.clone();
-        let checkpoint = configured.unwrap_or_else(|| self.usual_checkpoint());
+        let configured = config.checkpoint.path.as_ref();
+        let place = Place {
+            given: self.before.as_ref().or(configured),
+            usual: self.usual_checkpoint(),
+            resumes: self.request.resume,
+        };
+        let claims = self.claims.as_ref().filter(|_| config.checkpoint.enabled);
+        let (checkpoint, elsewhere) = place.choose(|path| is_free(claims, path))?;
         let mut recorded = Recorded::default();
         if self.request.resume {
             recorded = recorded::find(&checkpoint, &self.workspace.root)?;
         }
+        recorded.warnings.extend(elsewhere);
         let typed = self
             .request
             .selection
@@ -239,7 +249,7 @@ impl<'a> Command<'a> {
             return Ok(Waited::Recovered);
         }
         let options = self.render_options(config, &begun.checkpoint);
-        let (render, sink) = self.show(options)?;
+        let (render, sink) = show(self.printer, options)?;
         let waited = self.session.wait_for_recovery(
             self.leg,
             begun.recorded.loaded.as_deref(),
@@ -249,23 +259,8 @@ impl<'a> Command<'a> {
             &sink,
         );
         drop(sink);
-        finish(render, Some(LAST_WORDS), self.printer);
+        finish_early(render, self.printer);
         Ok(waited?)
-    }
-
-    /// Starts the thread that shows what it is told through the sink.
-    fn show(&self, options: RenderOptions) -> Result<(Arc<RenderThread>, Sink), Error> {
-        let screen = Box::new(self.printer.clone());
-        let render = RenderThread::start(renderer(options, screen)).map_err(|error| {
-            Error::new(Kind::Setup, "could not start the thread that shows the run")
-                .caused_by(&error)
-        })?;
-        let render = Arc::new(render);
-        let sink: Sink = {
-            let render = Arc::clone(&render);
-            Arc::new(move |event| render.send(event))
-        };
-        Ok((render, sink))
     }
 
     /// Ends what killed runs have left, before any of ours is there. Says whether runs can know of each
@@ -365,8 +360,8 @@ impl<'a> Command<'a> {
             None => ResumePlan::everything(&suite.selected()),
         };
         let options = self.render_options(config, &begun.checkpoint);
-        let manner = self.manner(config, &options);
-        let (render, sink) = self.show(options)?;
+        let manner = manner(self.request, config, &options);
+        let (render, sink) = show(self.printer, options)?;
         let junit = JunitReport::begin(config, &begun.run, &suite, &plan);
         let sink = match &junit {
             Some(junit) => junit.listen(sink),
@@ -459,40 +454,5 @@ impl<'a> Command<'a> {
             output: config.output.clone(),
             resume_command: format!("cargo stt --resume{option}"),
         }
-    }
-
-    fn manner(&self, config: &Config, options: &RenderOptions) -> Manner {
-        let json = options.message_format == MessageFormat::Json;
-        let verbose_json = json && self.request.verbose;
-        Manner {
-            capture: !self.request.no_capture,
-            success_output: config.output.success_output != ShowOutput::Never,
-            starts: json || config.output.status_level >= StatusLevel::All,
-            progress: ((options.shows_bar() && !json) || verbose_json).then_some(PROGRESS),
-        }
-    }
-}
-
-/// Waits until everything is shown, and says how to exit.
-fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> Exit {
-    let deadline = match summary.outcome {
-        RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => None,
-        RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
-    };
-    Exit::from_outcome(summary.outcome).and(finish(render, deadline, printer))
-}
-
-/// Waits until everything is shown, and says whether that was possible.
-fn finish(render: Arc<RenderThread>, deadline: Option<Duration>, printer: &Printer) -> Exit {
-    // The threads of the run are gone, and with them every other handle on the renderer.
-    let drained = Arc::into_inner(render).map(|render| render.finish(deadline));
-    match drained {
-        Some(Drained::Failed(error)) => {
-            let error =
-                Error::new(Kind::Setup, "the run could not be shown to its end").caused_by(&error);
-            printer.err(&error.render(printer.err_colour()));
-            error.exit()
-        }
-        Some(Drained::All | Drained::TimedOut) | None => Exit::Passed,
     }
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use camino::Utf8Path;
+use nix::fcntl::FcntlArg;
 
 use super::directory::is_ours;
 use super::error::CoordinatorError;
@@ -77,4 +78,36 @@ pub(super) fn keep_trying(
 /// Lets whoever looks at the lock be done with it. A signal may cut it short.
 fn pause() {
     let _ = nix::poll::poll(&mut [], PAUSE);
+}
+
+/// Locks or unlocks one byte of a file, if nobody else has it locked. Says whether it was done.
+///
+/// # Errors
+/// The file system knows no such locks.
+pub(super) fn lock_byte(file: &File, number: u64, kind: i32) -> io::Result<bool> {
+    let failed = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let lock = libc::flock {
+        l_type: libc::c_short::try_from(kind).map_err(failed)?,
+        l_whence: libc::c_short::try_from(libc::SEEK_SET).map_err(failed)?,
+        l_start: libc::off_t::try_from(number).map_err(failed)?,
+        l_len: 1,
+        l_pid: 0,
+    };
+    match nix::fcntl::fcntl(file, set(&lock)) {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Open file description locks belong to the descriptor, and so outlive no `exec` and no thread by mistake.
+#[cfg(target_os = "linux")]
+fn set(lock: &libc::flock) -> FcntlArg<'_> {
+    FcntlArg::F_OFD_SETLK(lock)
+}
+
+/// Locks of the process: the file is opened once in it, so that closing another descriptor frees none.
+#[cfg(not(target_os = "linux"))]
+fn set(lock: &libc::flock) -> FcntlArg<'_> {
+    FcntlArg::F_SETLK(lock)
 }

@@ -5,6 +5,7 @@
 //! frees the lock on any death, so a record whose lock is free is that of a dead run. [`Heirloom`] says
 //! which processes are a dead run's; `run` ends them.
 
+mod claim;
 mod counters;
 mod directory;
 mod error;
@@ -18,6 +19,7 @@ mod registry;
 pub mod share;
 pub mod turn;
 
+pub use claim::Claims;
 pub use counters::Counters;
 pub use directory::Directory;
 pub use directory::Place;

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::fs::TryLockError;
 use std::io;
 
-use nix::fcntl::FcntlArg;
 use nix::fcntl::OFlag;
 
 use super::directory::Directory;
 use super::error::CoordinatorError;
+use super::lock::lock_byte;
 use super::registration::Registration;
 use super::registration::live_of;
 use super::registration::lock_of;
@@ -52,7 +52,7 @@ impl Shares {
     /// The file system knows no such locks.
     pub fn take(&mut self, numbers: std::ops::Range<u64>) -> io::Result<bool> {
         for number in numbers {
-            if !self.held.contains(&number) && self.lock(number, libc::F_WRLCK)? {
+            if !self.held.contains(&number) && lock_byte(&self.file, number, libc::F_WRLCK)? {
                 self.held.push(number);
                 self.held.sort_unstable();
                 return Ok(true);
@@ -68,39 +68,11 @@ impl Shares {
     pub fn keep(&mut self, count: u64) -> io::Result<()> {
         while self.held() > count {
             if let Some(number) = self.held.pop() {
-                self.lock(number, libc::F_UNLCK)?;
+                lock_byte(&self.file, number, libc::F_UNLCK)?;
             }
         }
         Ok(())
     }
-
-    fn lock(&self, number: u64, kind: i32) -> io::Result<bool> {
-        let failed = |_| io::Error::from(io::ErrorKind::InvalidInput);
-        let lock = libc::flock {
-            l_type: libc::c_short::try_from(kind).map_err(failed)?,
-            l_whence: libc::c_short::try_from(libc::SEEK_SET).map_err(failed)?,
-            l_start: libc::off_t::try_from(number).map_err(failed)?,
-            l_len: 1,
-            l_pid: 0,
-        };
-        match nix::fcntl::fcntl(&self.file, set(&lock)) {
-            Ok(_) => Ok(true),
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Open file description locks belong to the descriptor, and so outlive no `exec` and no thread by mistake.
-#[cfg(target_os = "linux")]
-fn set(lock: &libc::flock) -> FcntlArg<'_> {
-    FcntlArg::F_OFD_SETLK(lock)
-}
-
-/// Locks of the process: the file is opened once in it, so that closing another descriptor frees none.
-#[cfg(not(target_os = "linux"))]
-fn set(lock: &libc::flock) -> FcntlArg<'_> {
-    FcntlArg::F_SETLK(lock)
 }
 
 impl Registration {

@@ -64,6 +64,7 @@ pub use reap::Reaping;
 pub use reap::reap;
 pub use register::Particulars;
 pub use register::alone;
+pub use register::claims;
 pub use request::Answer;
 pub use session::Session;
 pub use status::Observer;

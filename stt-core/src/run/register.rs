@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use camino::Utf8PathBuf;
 
 use crate::clock::Clock;
+use crate::coordinator::Claims;
 use crate::coordinator::CoordinatorError;
 use crate::coordinator::Directory;
 use crate::coordinator::Live;
@@ -51,6 +52,11 @@ pub fn alone(error: &CoordinatorError) -> Warning {
         message: format!("this run goes on alone: {}", chain(error)),
         hint: Some(hint.to_owned()),
     }
+}
+
+/// The claims of a run on the files that it is recorded in; `None` where that can't be known to others.
+pub fn claims(place: &Place) -> Option<Claims> {
+    Claims::open(&Directory::open(place).ok()?).ok()
 }
 
 impl Session {

@@ -65,6 +65,18 @@ pub struct Worker {
     pub link: Link,
     /// Which life of a worker this is.
     pub leg: Leg,
+    /// Where the leg before this one was recorded.
+    pub checkpoint: Option<Utf8PathBuf>,
+}
+
+impl Side {
+    fn worker(link: Link, leg: Leg, checkpoint: Option<Utf8PathBuf>) -> Self {
+        Self::Worker(Worker {
+            link,
+            leg,
+            checkpoint,
+        })
+    }
 }
 
 /// What was found and done after the end of a worker.
@@ -108,7 +120,7 @@ pub fn supervise(codes: &Codes, tell: &mut dyn FnMut(&Aftermath)) -> io::Result<
     };
     let mut leg = Leg::default();
     let mut charge = match supervisor.fork()? {
-        Forked::Worker(link) => return Ok(Side::Worker(Worker { link, leg })),
+        Forked::Worker(link) => return Ok(Side::worker(link, leg, None)),
         Forked::Supervisor(charge) => charge,
     };
     loop {
@@ -150,7 +162,7 @@ pub fn supervise(codes: &Codes, tell: &mut dyn FnMut(&Aftermath)) -> io::Result<
         supervisor.held = None;
         leg.since = supervisor.clock.now();
         charge = match supervisor.fork() {
-            Ok(Forked::Worker(link)) => return Ok(Side::Worker(Worker { link, leg })),
+            Ok(Forked::Worker(link)) => return Ok(Side::worker(link, leg, told.checkpoint)),
             Ok(Forked::Supervisor(charge)) => charge,
             Err(error) => {
                 let failure = format!("the run can't go on by itself: {error}; --resume goes on");

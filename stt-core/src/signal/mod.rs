@@ -8,6 +8,7 @@ pub use tally::Tally;
 pub use watch::Forwarding;
 pub use watch::SignalError;
 pub use watch::Watch;
+pub use watch::hangup_is_ignored;
 pub use watch::suspend;
 
 /// What a signal asks of the runner.

@@ -63,6 +63,19 @@ impl Forwarding {
 #[error("signals can't be watched")]
 pub struct SignalError(#[source] io::Error);
 
+/// Whether whoever started us wants hangups to be ignored, as `nohup(1)` does: then they stay so, for us and for
+/// the tests. To be asked before there is a handler (`sigaction(2)`).
+pub fn hangup_is_ignored() -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    #[expect(unsafe_code, reason = "nix can't ask without setting")]
+    // SAFETY: nothing is set, and what is asked for is written to where there is room for it.
+    let asked = unsafe { libc::sigaction(SIGHUP, std::ptr::null(), now.as_mut_ptr()) };
+    #[expect(unsafe_code, reason = "the system has written it")]
+    // SAFETY: the call succeeded.
+    let ignored = || unsafe { now.assume_init() }.sa_sigaction == libc::SIG_IGN;
+    asked == 0 && ignored()
+}
+
 impl Watch {
     /// Installs the handlers and calls `receive` for each signal, on a thread of its own.
     ///
@@ -73,8 +86,12 @@ impl Watch {
         receive: impl Fn(Signal) + Send + 'static,
     ) -> Result<Self, SignalError> {
         let (read, write) = UnixStream::pair().map_err(SignalError)?;
+        let spared = hangup_is_ignored();
+        let watched = WATCHED
+            .iter()
+            .filter(|number| !(spared && **number == SIGHUP));
         let direct =
-            SignalDelivery::with_pipe(read, write, SignalOnly, WATCHED).map_err(SignalError)?;
+            SignalDelivery::with_pipe(read, write, SignalOnly, watched).map_err(SignalError)?;
         let handle = direct.handle();
         let last = Arc::new(AtomicUsize::new(0));
         for number in [SIGTSTP, SIGCONT] {

@@ -24,6 +24,7 @@ use nix::unistd::ForkResult;
 use nix::unistd::Pid;
 
 use crate::process::nonblocking_pipe;
+use crate::signal::hangup_is_ignored;
 
 /// What a supervisor wants to know of.
 const HANDLED: [Signal; 7] = [
@@ -79,7 +80,9 @@ impl Handlers {
             SaFlags::SA_RESTART,
             SigSet::empty(),
         );
-        for number in HANDLED {
+        let spared = hangup_is_ignored();
+        let handled = HANDLED.iter().copied();
+        for number in handled.filter(|number| !(spared && *number == Signal::SIGHUP)) {
             #[expect(unsafe_code, reason = "sigaction(2)")]
             // SAFETY: the handler calls nothing but write(2).
             let before = unsafe { signal::sigaction(number, &action) }?;

@@ -1,0 +1,113 @@
+//! Which file a run is recorded in: never one that another run is writing to.
+
+use camino::Utf8Path;
+use camino::Utf8PathBuf;
+use stt_core::coordinator::Claims;
+use stt_core::report::Warning;
+
+use crate::commands::recorded::warning;
+use crate::error::Error;
+use crate::error::Kind;
+
+/// How many runs of one workspace find a file each.
+const MOST: u32 = 64;
+
+/// What was asked for.
+pub(super) struct Place<'a> {
+    /// The file that was named, if one was.
+    pub(super) given: Option<&'a Utf8PathBuf>,
+    /// The file where none was.
+    pub(super) usual: Utf8PathBuf,
+    /// Whether the run goes on with what is in it.
+    pub(super) resumes: bool,
+}
+
+impl Place<'_> {
+    /// Chooses the file. A new run whose usual file is taken gets another, and says so; who was told which file to take,
+    /// or goes on with it, can't.
+    ///
+    /// # Errors
+    /// Another run writes to the file.
+    pub(super) fn choose(
+        self,
+        mut is_free: impl FnMut(&Utf8Path) -> bool,
+    ) -> Result<(Utf8PathBuf, Option<Warning>), Error> {
+        let wanted = self.given.unwrap_or(&self.usual);
+        if is_free(wanted) {
+            return Ok((wanted.clone(), None));
+        }
+        if self.resumes {
+            let message = format!("the run that is recorded in `{wanted}` is still going on");
+            return Err(Error::new(Kind::Setup, message)
+                .hint("`cargo stt status` shows it; resume it when it has ended, or begin a run without --resume"));
+        }
+        let others = (2..=MOST).map(|number| numbered(wanted, number));
+        let other = others
+            .filter(|_| self.given.is_none())
+            .find(|path| is_free(path));
+        let Some(other) = other else {
+            let message = format!("another run is being recorded in `{wanted}`");
+            return Err(Error::new(Kind::Setup, message)
+                .hint("name another file with --checkpoint, or wait until it has ended (`cargo stt status`)"));
+        };
+        let elsewhere = warning(
+            format!("another run is being recorded in `{wanted}`; this one goes to `{other}`"),
+            Some(format!(
+                "its results: `cargo stt --resume --checkpoint {other}`"
+            )),
+        );
+        Ok((other, Some(elsewhere)))
+    }
+}
+
+/// Whether no other run writes to a file; from now on it is ours. Where that can't be known, it is taken to be free.
+pub(super) fn is_free(claims: Option<&Claims>, path: &Utf8Path) -> bool {
+    claims.is_none_or(|claims| claims.take(path).unwrap_or(true))
+}
+
+/// The file of this number beside the usual one.
+fn numbered(usual: &Utf8Path, number: u32) -> Utf8PathBuf {
+    let stem = usual.file_stem().unwrap_or("stt-checkpoint");
+    usual.with_file_name(format!("{stem}-{number}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(given: Option<&Utf8PathBuf>, resumes: bool) -> Place<'_> {
+        Place {
+            given,
+            usual: "target/stt-checkpoint.json".into(),
+            resumes,
+        }
+    }
+
+    #[test]
+    fn a_new_run_takes_the_first_file_that_is_free() {
+        let (path, said) = place(None, false).choose(|_| true).unwrap();
+        assert_eq!(path, "target/stt-checkpoint.json");
+        assert_eq!(said, None);
+
+        let taken = ["target/stt-checkpoint.json", "target/stt-checkpoint-2.json"];
+        let free = |path: &Utf8Path| !taken.contains(&path.as_str());
+        let (path, said) = place(None, false).choose(free).unwrap();
+        assert_eq!(path, "target/stt-checkpoint-3.json");
+        assert!(said.unwrap().message.contains("stt-checkpoint-3.json"));
+
+        assert!(place(None, false).choose(|_| false).is_err());
+    }
+
+    #[test]
+    fn who_was_told_which_file_gets_no_other() {
+        let given = Utf8PathBuf::from("here.json");
+        let only = |path: &Utf8Path| path == "here.json";
+        assert_eq!(place(Some(&given), false).choose(only).unwrap().0, given);
+        assert_eq!(place(Some(&given), true).choose(only).unwrap().0, given);
+        let other = |path: &Utf8Path| path != "here.json";
+        assert!(place(Some(&given), false).choose(other).is_err());
+        assert!(place(Some(&given), true).choose(other).is_err());
+        let usual_is_taken = |path: &Utf8Path| path != "target/stt-checkpoint.json";
+        assert!(place(None, true).choose(usual_is_taken).is_err());
+    }
+}

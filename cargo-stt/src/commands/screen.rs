@@ -1,0 +1,87 @@
+//! The screen of a run: the thread that shows it, from its start to its last word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stt_core::config::Config;
+use stt_core::config::ShowOutput;
+use stt_core::config::StatusLevel;
+use stt_core::outcome::RunOutcome;
+use stt_core::report::Summary;
+use stt_core::run::Manner;
+use stt_core::run::Sink;
+
+use crate::cli::MessageFormat;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::exit_code::Exit;
+use crate::printer::Printer;
+use crate::render::Drained;
+use crate::render::RenderOptions;
+use crate::render::RenderThread;
+use crate::render::renderer;
+use crate::settings::RunRequest;
+
+/// How often a bar is told what is going on.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// How long a terminal has to take what is left of a run that was ended early.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Starts the thread that shows what it is told through the sink.
+pub(super) fn show(
+    printer: &Printer,
+    options: RenderOptions,
+) -> Result<(Arc<RenderThread>, Sink), Error> {
+    let screen = Box::new(printer.clone());
+    let render = RenderThread::start(renderer(options, screen)).map_err(|error| {
+        Error::new(Kind::Setup, "could not start the thread that shows the run").caused_by(&error)
+    })?;
+    let render = Arc::new(render);
+    let sink: Sink = {
+        let render = Arc::clone(&render);
+        Arc::new(move |event| render.send(event))
+    };
+    Ok((render, sink))
+}
+
+/// What of a run is told, and how often.
+pub(super) fn manner(request: &RunRequest, config: &Config, options: &RenderOptions) -> Manner {
+    let json = options.message_format == MessageFormat::Json;
+    let verbose_json = json && request.verbose;
+    Manner {
+        capture: !request.no_capture,
+        success_output: config.output.success_output != ShowOutput::Never,
+        starts: json || config.output.status_level >= StatusLevel::All,
+        progress: ((options.shows_bar() && !json) || verbose_json).then_some(PROGRESS),
+    }
+}
+
+/// Waits until everything is shown, and says how to exit.
+pub(super) fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> Exit {
+    let deadline = match summary.outcome {
+        RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => None,
+        RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
+    };
+    Exit::from_outcome(summary.outcome).and(finish(render, deadline, printer))
+}
+
+/// Shows what is left of what ended early, as long as that takes no longer than it should.
+pub(super) fn finish_early(render: Arc<RenderThread>, printer: &Printer) {
+    finish(render, Some(LAST_WORDS), printer);
+}
+
+/// Waits until everything is shown, and says whether that was possible.
+fn finish(render: Arc<RenderThread>, deadline: Option<Duration>, printer: &Printer) -> Exit {
+    // The threads of the run are gone, and with them every other handle on the renderer.
+    let drained = Arc::into_inner(render).map(|render| render.finish(deadline));
+    match drained {
+        Some(Drained::Failed(error)) => {
+            let error =
+                Error::new(Kind::Setup, "the run could not be shown to its end").caused_by(&error);
+            printer.err(&error.render(printer.err_colour()));
+            error.exit()
+        }
+        Some(Drained::All | Drained::TimedOut) | None => Exit::Passed,
+    }
+}
