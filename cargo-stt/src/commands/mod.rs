@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod config;
+mod drained;
 mod failure;
 mod junit;
 mod list;

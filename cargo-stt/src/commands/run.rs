@@ -9,6 +9,8 @@ use stt_core::checkpoint::plan;
 use stt_core::clock::Clock;
 use stt_core::command::Environment;
 use stt_core::config::Config;
+use stt_core::config::DEFAULT_FILTER;
+use stt_core::config::Expressions;
 use stt_core::config::Resolved;
 use stt_core::config::ShowOutput;
 use stt_core::config::StatusLevel;
@@ -16,9 +18,7 @@ use stt_core::config::TmpDir;
 use stt_core::coordinator::CoordinatorError;
 use stt_core::discovery::Workspace;
 use stt_core::id::RunId;
-use stt_core::outcome::RunOutcome;
 use stt_core::report::Event;
-use stt_core::report::Summary;
 use stt_core::run::Job;
 use stt_core::run::Leg;
 use stt_core::run::Link;
@@ -43,10 +43,13 @@ use stt_core::units::Percent;
 
 use crate::cli::MessageFormat;
 use crate::cli::ShowProgress;
+use crate::commands::drained::LAST_WORDS;
+use crate::commands::drained::conclude;
+use crate::commands::drained::finish;
 use crate::commands::failure::Failure;
 use crate::commands::junit::JunitReport;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::limit_rules;
+use crate::commands::prepare::rules;
 use crate::commands::prepare::site;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
@@ -57,7 +60,6 @@ use crate::error::Error;
 use crate::error::Kind;
 use crate::exit_code::Exit;
 use crate::printer::Printer;
-use crate::render::Drained;
 use crate::render::RenderOptions;
 use crate::render::RenderThread;
 use crate::render::renderer;
@@ -66,9 +68,6 @@ use crate::settings::chosen;
 
 /// How often a bar is told what is going on.
 const PROGRESS: Duration = Duration::from_millis(100);
-
-/// How long a terminal has to take what is left of a run that was ended early.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs tests.
 pub(super) fn run(
@@ -135,6 +134,9 @@ impl<'a> Command<'a> {
         let mut resolved = configuration.of_workspace(&self.workspace.root)?;
         let coordinated = resolved.config.coordinator.enabled && self.reap(&resolved.config);
         let mut begun = self.identify(&mut resolved)?;
+        let tests = &begun.selection.tests;
+        let resumed = begun.recorded.loaded.is_some();
+        let expressions = Expressions::of(tests, resumed, resolved.origin(DEFAULT_FILTER));
         let config = resolved.config;
         self.session.enclose(&begun.run);
         if coordinated {
@@ -147,17 +149,20 @@ impl<'a> Command<'a> {
         let request = self.request;
         let site = site(&request.cargo, &self.surroundings.cwd, &request.place);
         let tests = &begun.selection.tests;
-        let rules = limit_rules(&self.session, &site, &mut self.workspace, &config, tests)?;
+        let workspace = &mut self.workspace;
+        let session = &self.session;
+        let (rules, chosen) = rules(session, &site, workspace, &config, tests, &expressions)?;
         let search = Search {
             site,
             workspace: &self.workspace,
             config: &config,
             run: &begun.run,
             env: &begun.env,
+            chosen: &chosen,
         };
-        let found = search.discover(&self.session, &begun.selection.build, self.printer)?;
+        let found = search.discover(session, &begun.selection.build, self.printer)?;
         let listings = found.listed.iter().map(|listed| &listed.listing);
-        let suite = Suite::select(found.binaries, listings, &begun.selection.tests, &rules);
+        let suite = Suite::select(found.binaries, listings, tests, &rules, &chosen);
         let records = found
             .listed
             .into_iter()
@@ -470,29 +475,5 @@ impl<'a> Command<'a> {
             starts: json || config.output.status_level >= StatusLevel::All,
             progress: ((options.shows_bar() && !json) || verbose_json).then_some(PROGRESS),
         }
-    }
-}
-
-/// Waits until everything is shown, and says how to exit.
-fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> Exit {
-    let deadline = match summary.outcome {
-        RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => None,
-        RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
-    };
-    Exit::from_outcome(summary.outcome).and(finish(render, deadline, printer))
-}
-
-/// Waits until everything is shown, and says whether that was possible.
-fn finish(render: Arc<RenderThread>, deadline: Option<Duration>, printer: &Printer) -> Exit {
-    // The threads of the run are gone, and with them every other handle on the renderer.
-    let drained = Arc::into_inner(render).map(|render| render.finish(deadline));
-    match drained {
-        Some(Drained::Failed(error)) => {
-            let error =
-                Error::new(Kind::Setup, "the run could not be shown to its end").caused_by(&error);
-            printer.err(&error.render(printer.err_colour()));
-            error.exit()
-        }
-        Some(Drained::All | Drained::TimedOut) | None => Exit::Passed,
     }
 }
