@@ -104,6 +104,14 @@ pub(crate) struct TestArgs {
     /// Don't run tests with this in their name (may be repeated)
     #[arg(long, value_name = "NAME")]
     pub(crate) skip: Vec<String>,
+    /// Run only tests for which this expression in nextest's language holds (may be repeated: one that
+    /// holds is enough)
+    #[arg(short = 'E', long, alias = "filter-expr", value_name = "EXPR",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) filterset: Vec<String>,
+    /// Run also tests for which run.default-filter does not hold
+    #[arg(long)]
+    pub(crate) ignore_default_filter: bool,
     /// Which tests run: those that are not ignored, only those that are, or all
     #[arg(long, value_name = "default|only|all", value_parser = value_of("run.run-ignored"))]
     pub(crate) run_ignored: Option<String>,

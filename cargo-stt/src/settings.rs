@@ -367,6 +367,9 @@ fn selection(build: &BuildArgs, tests: TestArgs, libtest: LibtestArgs) -> Select
             exact: tests.exact || libtest.exact,
             skip: [tests.skip, libtest.skip].concat(),
             run_ignored: RunIgnored::Default,
+            filterset: tests.filterset,
+            default_filter: None,
+            ignore_default_filter: tests.ignore_default_filter,
             only_limits: only_limits(tests.only_limits),
         },
     }
@@ -386,10 +389,14 @@ fn place(build: BuildArgs) -> BuildPlace {
     }
 }
 
-/// The selection with what the configuration says about ignored tests, and about the limits of all tests
-/// where these select. Not for the selection of a checkpoint, which holds what was said when the run began.
+/// The selection with what the configuration says about ignored tests, about those that run where nobody says
+/// otherwise, and about the limits of all tests where these select. Not for the selection of a checkpoint, which holds what was said when the run began.
 pub(crate) fn chosen(mut selection: Selection, config: &Config) -> Selection {
     selection.tests.run_ignored = config.run.run_ignored;
+    selection
+        .tests
+        .default_filter
+        .clone_from(&config.run.default_filter);
     if let Some(only) = &mut selection.tests.only_limits {
         only.default = config.run.limits.as_deref().map(str::to_owned);
     }
@@ -580,6 +587,8 @@ mod tests {
             ("stt --resume -F x", true),
             ("stt --resume --release", true),
             ("stt --resume --skip x", true),
+            ("stt --resume -E test(x)", true),
+            ("stt --resume --ignore-default-filter", true),
             ("stt --resume --only-limits fast", true),
             ("stt --resume --limits fast", false),
         ];
@@ -685,7 +694,8 @@ mod tests {
                 ["guard.memory", "there is no key"],
             ),
             ("stt --config guard", ["--config", "expected KEY=VALUE"]),
-            ("stt -E all()", ["-E", "unexpected"]),
+            ("stt -E", ["--filterset", "a value is required"]),
+            ("stt -E=", ["--filterset", "a value is required"]),
         ] {
             let text = bad_shape(line);
             for word in words {

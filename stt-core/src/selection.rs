@@ -84,6 +84,17 @@ pub struct TestSelection {
     pub skip: Vec<String>,
     /// `--run-ignored`.
     pub run_ignored: RunIgnored,
+    /// `--filterset`: expressions in nextest's language; a test runs when one of them holds for it, or
+    /// when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filterset: Vec<String>,
+    /// `run.default-filter`: an expression that must hold as well. It decides which tests are selected, so
+    /// that a resumed run must not take another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_filter: Option<String>,
+    /// `--ignore-default-filter`: it need not hold, and is only what `default()` means.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_default_filter: bool,
     /// `--only-limits`; `None` for all tests, whatever they may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only_limits: Option<OnlyLimits>,

@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 use stt_core::checkpoint::Selected;
+use stt_core::config::DEFAULT_FILTER;
+use stt_core::config::Expressions;
 use stt_core::run::Session;
 use stt_core::run::Suite;
 
 use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::limit_rules;
+use crate::commands::prepare::rules;
 use crate::commands::prepare::site;
 use crate::env::Surroundings;
 use crate::error::Error;
@@ -39,19 +41,30 @@ fn find(
     let site = site(&request.cargo, &surroundings.cwd, &request.place);
     let session = Session::begin(surroundings.vars.clone(), None)?;
     let mut workspace = session.workspace(&site, false)?;
-    let config = request.configuration.of_workspace(&workspace.root)?.config;
-    let selection = chosen(request.selection.clone(), &config);
-    let rules = limit_rules(&session, &site, &mut workspace, &config, &selection.tests)?;
+    let resolved = request.configuration.of_workspace(&workspace.root)?;
+    let selection = chosen(request.selection.clone(), &resolved.config);
+    let tests = &selection.tests;
+    let expressions = Expressions::of(tests, false, resolved.origin(DEFAULT_FILTER));
+    let config = resolved.config;
+    let (rules, chosen) = rules(
+        &session,
+        &site,
+        &mut workspace,
+        &config,
+        tests,
+        &expressions,
+    )?;
     let search = Search {
         site,
         workspace: &workspace,
         config: &config,
         run: &session.new_run()?,
         env: &surroundings.vars,
+        chosen: &chosen,
     };
     let found = search.discover(&session, &selection.build, printer)?;
     let listings = found.listed.iter().map(|listed| &listed.listing);
-    let suite = Suite::select(found.binaries, listings, &selection.tests, &rules);
+    let suite = Suite::select(found.binaries, listings, tests, &rules, &chosen);
     Ok(shown(&suite, request.verbose))
 }
 

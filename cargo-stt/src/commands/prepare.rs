@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use camino::Utf8Path;
 use stt_core::command::Environment;
 use stt_core::config::Config;
+use stt_core::config::Expressions;
+use stt_core::discovery::Chosen;
 use stt_core::discovery::LimitRules;
 use stt_core::discovery::Workspace;
 use stt_core::guard::cores;
@@ -37,19 +39,22 @@ pub(super) struct Search<'a> {
     pub(super) run: &'a RunId,
     /// What tests inherit.
     pub(super) env: &'a Environment,
+    /// For which tests the expressions of the selection hold.
+    pub(super) chosen: &'a Chosen,
 }
 
-/// What each test of the selection may use.
+/// What each test of the selection may use, and for which tests its expressions hold.
 ///
 /// # Errors
-/// A set that is named is not there, or an override does not fit the workspace.
-pub(super) fn limit_rules(
+/// A set that is named is not there, or an override or an expression does not fit the workspace.
+pub(super) fn rules(
     session: &Session,
     site: &Site<'_>,
     workspace: &mut Workspace,
     config: &Config,
     tests: &TestSelection,
-) -> Result<LimitRules, Failure> {
+    expressions: &Expressions,
+) -> Result<(LimitRules, Chosen), Failure> {
     let only = tests.only_limits.iter().flat_map(|only| &only.sets);
     for name in only {
         if let Err(unknown) = config.limits.choose(name) {
@@ -57,7 +62,10 @@ pub(super) fn limit_rules(
             return Err(error.into());
         }
     }
-    Ok(session.limit_rules(site, workspace, config)?)
+    let chosen = session.chosen(site, workspace, expressions)?;
+    let rules = session.limit_rules(site, workspace, config)?;
+    let default = chosen.default_filter().cloned();
+    Ok((rules.with_default_filter(default), chosen))
 }
 
 impl Search<'_> {
@@ -81,6 +89,7 @@ impl Search<'_> {
                 timeout: self.config.run.list_timeout,
                 threads: cores(),
             },
+            chosen: self.chosen,
         };
         session.discover(&self.site, &wanted, |line| {
             printer.err(&format!("{line}\n"));

@@ -6,6 +6,8 @@ use stt_core::checkpoint::plan;
 use stt_core::clock::Clock;
 use stt_core::command::Environment;
 use stt_core::config::Config;
+use stt_core::config::DEFAULT_FILTER;
+use stt_core::config::Expressions;
 use stt_core::config::Resolved;
 use stt_core::config::TmpDir;
 use stt_core::coordinator::Claims;
@@ -40,7 +42,7 @@ use crate::commands::junit::JunitReport;
 use crate::commands::place::Place;
 use crate::commands::place::is_free;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::limit_rules;
+use crate::commands::prepare::rules;
 use crate::commands::prepare::site;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
@@ -138,6 +140,9 @@ impl<'a> Command<'a> {
             .then(|| claims(&self.surroundings.coordinator()))
             .flatten();
         let mut begun = self.identify(&mut resolved)?;
+        let tests = &begun.selection.tests;
+        let resumed = begun.recorded.loaded.is_some();
+        let expressions = Expressions::of(tests, resumed, resolved.origin(DEFAULT_FILTER));
         let config = resolved.config;
         self.session.enclose(&begun.run);
         if coordinated {
@@ -150,17 +155,20 @@ impl<'a> Command<'a> {
         let request = self.request;
         let site = site(&request.cargo, &self.surroundings.cwd, &request.place);
         let tests = &begun.selection.tests;
-        let rules = limit_rules(&self.session, &site, &mut self.workspace, &config, tests)?;
+        let workspace = &mut self.workspace;
+        let session = &self.session;
+        let (rules, chosen) = rules(session, &site, workspace, &config, tests, &expressions)?;
         let search = Search {
             site,
             workspace: &self.workspace,
             config: &config,
             run: &begun.run,
             env: &begun.env,
+            chosen: &chosen,
         };
-        let found = search.discover(&self.session, &begun.selection.build, self.printer)?;
+        let found = search.discover(session, &begun.selection.build, self.printer)?;
         let listings = found.listed.iter().map(|listed| &listed.listing);
-        let suite = Suite::select(found.binaries, listings, &begun.selection.tests, &rules);
+        let suite = Suite::select(found.binaries, listings, tests, &rules, &chosen);
         let records = found
             .listed
             .into_iter()

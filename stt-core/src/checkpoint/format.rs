@@ -41,6 +41,8 @@ pub(super) const MAX_HEADER: usize = 16 << 20;
 pub(super) const MAX_RECORD: usize = 1 << 20;
 /// The longest text in a header, in bytes; `PATH_MAX` of Linux.
 const MAX_VALUE: usize = 4096;
+/// The longest filter expression in a header, in bytes.
+const MAX_EXPRESSION: usize = 64 << 10;
 /// How much of each stream of a failed test is kept, half from its head and half from its tail.
 const MAX_STREAM: usize = 16 << 10;
 
@@ -412,6 +414,21 @@ impl Header {
                 return Err(format!("`{key}` holds more than {MAX_VALUE} bytes"));
             }
         }
+        let given = tests.filterset.iter().map(|text| ("filterset", text));
+        let default = tests
+            .default_filter
+            .iter()
+            .map(|text| ("default-filter", text));
+        for (key, text) in given.chain(default) {
+            // An expression may have several lines. Where it is shown, nothing of it moves a cursor.
+            let steers = |c: char| c.is_control() && !c.is_ascii_whitespace();
+            if text.chars().any(steers) {
+                return Err(format!("`{key}` holds a control character"));
+            }
+            if text.len() > MAX_EXPRESSION {
+                return Err(format!("`{key}` holds more than {MAX_EXPRESSION} bytes"));
+            }
+        }
         for (key, value) in [
             ("target", &build.target),
             ("cargo-profile", &build.cargo_profile),
@@ -577,6 +594,10 @@ pub(super) mod tests {
         let value: Value = serde_json::from_slice(&file).unwrap();
         assert_eq!(value["workspace-root"], "/work/space");
         assert_eq!(value["results"], Value::Array(Vec::new()));
+        // What an older version does not know is there only where it is used.
+        let tests = value["selection"]["tests"].as_object().unwrap();
+        let keys: Vec<_> = tests.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["exact", "names", "run-ignored", "skip"]);
         assert_eq!(Header::decode(&line), Ok(header));
     }
 
@@ -716,6 +737,16 @@ pub(super) mod tests {
                 Err(HeaderFault::Damaged(refused))
             );
         }
+        let mut steering = header();
+        steering.selection.tests.filterset = vec!["test(/\u{1b}[2J/)".to_owned()];
+        assert!(steering.encode().unwrap_err().contains("`filterset`"));
+        let mut lines = header();
+        lines.selection.tests.filterset = vec!["test(a) |\n\ttest(b)".to_owned()];
+        lines.selection.tests.default_filter = Some("x".repeat(MAX_VALUE + 1));
+        assert_eq!(Header::decode(&lines.encode().unwrap()), Ok(lines));
+        let mut long = header();
+        long.selection.tests.default_filter = Some("x".repeat(MAX_EXPRESSION + 1));
+        assert!(long.encode().unwrap_err().contains("`default-filter`"));
         let mut long = header();
         long.selection.tests.names.push("x".repeat(MAX_VALUE + 1));
         assert!(long.encode().unwrap_err().contains("`names`"));

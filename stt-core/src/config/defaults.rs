@@ -33,6 +33,7 @@ impl Default for Config {
                 test_threads: None,
                 max_fail: Some(NonZeroUsize::MIN),
                 run_ignored: RunIgnored::Default,
+                default_filter: None,
                 slow_timeout: Duration::from_secs(60),
                 terminate_after: None,
                 grace_period: Duration::from_secs(10),

@@ -25,6 +25,59 @@ use super::source::visible;
 const NO_PACKAGES: &str = r#"{"packages":[],"workspace_members":[],"workspace_default_members":[],
     "resolve":null,"target_directory":"/","workspace_root":"/","metadata":null,"version":1}"#;
 
+/// The parser calls itself for each part inside of a part: an expression that is nested deeper is refused, before
+/// it can use up the stack.
+const DEEPEST: usize = 100;
+
+/// Whether parentheses and negations stand inside of each other too deeply. What is quoted inside of a pattern
+/// counts as well; nobody writes that much of it.
+fn too_deep(text: &str) -> bool {
+    let mut around = vec![0_usize];
+    let mut level = 0;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let outer = around.last().copied().unwrap_or(0);
+        let mut taken = c.len_utf8();
+        match c {
+            '(' => {
+                level += 1;
+                around.push(level);
+            }
+            ')' => {
+                around.pop();
+                level = around.last().copied().unwrap_or(0);
+            }
+            '!' => level += 1,
+            c if c.is_whitespace() => {}
+            _ if rest.starts_with("not") => {
+                level += 1;
+                taken = 3;
+            }
+            _ => level = outer,
+        }
+        if level > DEEPEST {
+            return true;
+        }
+        rest = &rest[taken..];
+    }
+    false
+}
+
+/// Says that an expression is nested too deeply.
+pub(super) fn depth_fault(
+    text: &str,
+    source: Source,
+    place: impl FnOnce() -> Place,
+) -> Option<Problem> {
+    too_deep(text).then(|| Problem {
+        source,
+        place: place(),
+        key: None,
+        message: "the filter can't be understood: its parts are nested too deeply".to_owned(),
+        expected: Some(format!("{DEEPEST} inside of each other are the most")),
+    })
+}
+
 /// Whether the error says that nothing in the workspace has such a name.
 fn of_this_workspace(error: &ParseSingleError) -> bool {
     matches!(
@@ -54,42 +107,25 @@ impl Filter {
     /// What is wrong with the form of the expression. Whether there are such packages and binaries is
     /// another question.
     pub(super) fn faults(&self) -> Vec<Problem> {
-        let Ok(nothing) = PackageGraph::from_json(NO_PACKAGES) else {
-            return Vec::new();
-        };
-        let context = ParseContext::new(&nothing);
-        let kind = FiltersetKind::OverrideFilter;
-        let text = self.text.clone();
-        // `ParsedExpr::parse` would pass over what its parser could mend.
-        let parsed = Filterset::parse(text, &context, kind, &KnownGroups::Unavailable);
-        let mut errors = parsed.err().map(|all| all.errors).unwrap_or_default();
-        errors.retain(|error| !of_this_workspace(error));
-        self.problems(&errors)
+        let place = || Place::File(Spot::new(self.path.clone(), &self.file, self.span.clone()));
+        if let Some(deep) = depth_fault(&self.text, self.source, place) {
+            return vec![deep];
+        }
+        self.problems(&faults(&self.text, FiltersetKind::OverrideFilter))
     }
 
     /// What the parser complains about, at its place in the file.
     pub(crate) fn problems(&self, errors: &[ParseSingleError]) -> Vec<Problem> {
-        let problem = |error: &ParseSingleError| {
-            let label = error.labels().and_then(|mut labels| labels.next());
-            let span = label.as_ref().map_or(self.span.clone(), |label| {
-                let end = label.offset().saturating_add(label.len());
-                self.written_at(label.offset())..self.written_at(end)
+        let place = |part: Option<Range<usize>>| {
+            let span = part.map_or(self.span.clone(), |part| {
+                self.written_at(part.start)..self.written_at(part.end)
             });
-            let label = label.and_then(|label| Some(label.label()?.to_owned()));
-            let plain = |text: String| text.chars().map(visible).collect::<String>();
-            Problem {
-                source: self.source,
-                place: Place::File(Spot::new(self.path.clone(), &self.file, span)),
-                key: None,
-                message: if of_this_workspace(error) {
-                    "the filter names what this workspace does not have".to_owned()
-                } else {
-                    plain(format!("the filter can't be understood: {error}"))
-                },
-                expected: label.map(plain),
-            }
+            Place::File(Spot::new(self.path.clone(), &self.file, span))
         };
-        errors.iter().map(problem).collect()
+        let errors = errors.iter();
+        errors
+            .map(|error| complaint(error, self.source, place))
+            .collect()
     }
 
     /// Where in the file the byte `offset` of the expression is written.
@@ -99,8 +135,48 @@ impl Filter {
     }
 }
 
+/// What the parser complains about. `place` says where a part of the expression stands, or all of it.
+pub(super) fn complaint(
+    error: &ParseSingleError,
+    source: Source,
+    place: impl FnOnce(Option<Range<usize>>) -> Place,
+) -> Problem {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    let part = label.as_ref().map(|label| {
+        let end = label.offset().saturating_add(label.len());
+        label.offset()..end
+    });
+    let label = label.and_then(|label| Some(label.label()?.to_owned()));
+    let plain = |text: String| text.chars().map(visible).collect::<String>();
+    Problem {
+        source,
+        place: place(part),
+        key: None,
+        message: if of_this_workspace(error) {
+            "the filter names what this workspace does not have".to_owned()
+        } else {
+            plain(format!("the filter can't be understood: {error}"))
+        },
+        expected: label.map(plain),
+    }
+}
+
+/// What is wrong with the form of an expression. Whether there are such packages and binaries is another
+/// question.
+pub(super) fn faults(text: &str, kind: FiltersetKind) -> Vec<ParseSingleError> {
+    let Ok(nothing) = PackageGraph::from_json(NO_PACKAGES) else {
+        return Vec::new();
+    };
+    let context = ParseContext::new(&nothing);
+    // `ParsedExpr::parse` would pass over what its parser could mend.
+    let parsed = Filterset::parse(text.to_owned(), &context, kind, &KnownGroups::Unavailable);
+    let mut errors = parsed.err().map(|all| all.errors).unwrap_or_default();
+    errors.retain(|error| !of_this_workspace(error));
+    errors
+}
+
 /// Where in `raw`, a TOML string with its quotes, the byte `offset` of its value is written.
-fn written_at(raw: &str, offset: usize) -> usize {
+pub(super) fn written_at(raw: &str, offset: usize) -> usize {
     let literal = raw.starts_with('\'');
     let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") {
         3
@@ -217,6 +293,25 @@ mod tests {
             assert!(
                 all.contains(&format!("stt.toml:{line}:{column}")),
                 "{file}: {all}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_before_it_is_parsed() {
+        for (text, deep) in [
+            ("not test(a) & ".repeat(5_000) + "all()", false),
+            ("(".repeat(90) + "all()" + &")".repeat(90), false),
+            ("(".repeat(32_000), true),
+            ("!".repeat(32_000), true),
+            ("not ".repeat(10_000), true),
+            ("!(not (".repeat(9_000), true),
+        ] {
+            let all = shown(&format!("filter = '{text}'")).join("\n");
+            assert_eq!(
+                all.contains("nested too deeply"),
+                deep,
+                "{text:.40}: {all:.200}"
             );
         }
     }

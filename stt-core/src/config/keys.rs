@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 
 use super::Config;
 use super::CpuAction;
+use super::expression::DEFAULT_FILTER;
+use super::expression::default_filter_fault;
 use super::given::Given;
 use super::limits;
 use super::overrides;
@@ -78,8 +80,11 @@ impl Key {
             | Given::Boolean(_)
             | Given::Other(_) => false,
         };
+        let fault = (self.name == DEFAULT_FILTER).then(|| default_filter_fault(given));
         if without_quotes {
             "write it without quotes".to_owned()
+        } else if let Some(fault) = fault.flatten() {
+            fault
         } else {
             format!("expected {}", self.accepts)
         }

@@ -6,6 +6,7 @@
 mod bare;
 mod defaults;
 mod document;
+mod expression;
 mod filter;
 mod given;
 mod keys;
@@ -18,6 +19,9 @@ mod source;
 mod table;
 
 pub use bare::check_value;
+pub use expression::DEFAULT_FILTER;
+pub use expression::Expression;
+pub use expression::Expressions;
 pub use filter::Filter;
 pub use keys::Key;
 pub use limits::LIMIT_KEYS;
@@ -91,6 +95,8 @@ pub struct RunConfig {
     pub max_fail: Option<NonZeroUsize>,
     /// What happens to ignored tests.
     pub run_ignored: RunIgnored,
+    /// An expression for the tests that run unless somebody says otherwise; `None` for all.
+    pub default_filter: Option<String>,
     /// After this time a running test is called slow, and again after each multiple.
     pub slow_timeout: Duration,
     /// After so many slow timeouts a test is ended and failed; `None` for never.

@@ -42,6 +42,7 @@ impl Problem {
             }
             Place::Variable(name) => with_note(&format!("environment variable {name}"), expected),
             Place::Option(name) => with_note(name, expected),
+            Place::Text(spot) => format!(" --> {}\n{}", spot.path, spot.snippet(expected)),
         }
     }
 }

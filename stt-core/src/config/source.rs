@@ -74,6 +74,8 @@ pub enum Place {
     Variable(String),
     /// In this option of the command line.
     Option(String),
+    /// In a text of its own; its `path` is what said it, such as an option.
+    Text(Spot),
 }
 
 /// A stretch of one line of a file.
@@ -158,6 +160,7 @@ impl fmt::Display for Place {
         match self {
             Self::File(spot) => write!(f, "{}:{}", spot.path, spot.line),
             Self::Variable(name) | Self::Option(name) => f.write_str(name),
+            Self::Text(spot) => f.write_str(spot.path.as_str()),
         }
     }
 }

@@ -9,6 +9,8 @@ use super::OnBreach;
 use super::ShowOutput;
 use super::StatusLevel;
 use super::TmpDir;
+use super::expression::DEFAULT_FILTER;
+use super::expression::default_filter;
 use super::given::Given;
 use super::keys::Key;
 use super::limits::NO_LIMITS;
@@ -75,6 +77,12 @@ pub static KEYS: &[Key] = &[
             ];
             put(&mut draft.config.run.run_ignored, given.choice(&words))
         },
+    },
+    Key {
+        name: DEFAULT_FILTER,
+        doc: "Which tests run where nobody says otherwise: an expression in nextest's language.",
+        accepts: r#"an expression such as "not test(slow)"; "" for all tests"#,
+        set: |draft, given| put(&mut draft.config.run.default_filter, default_filter(given)),
     },
     Key {
         name: "run.slow-timeout",

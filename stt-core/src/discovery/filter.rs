@@ -67,8 +67,7 @@ mod tests {
             names: names.iter().map(ToString::to_string).collect(),
             exact,
             skip: skip.iter().map(ToString::to_string).collect(),
-            run_ignored: RunIgnored::Default,
-            only_limits: None,
+            ..TestSelection::default()
         }
     }
 

@@ -36,6 +36,8 @@ pub struct LimitRules {
     rules: Vec<Rule>,
     /// The set of a test for which no rule holds.
     default: Option<Arc<Limits>>,
+    /// What `default()` means in a filter; every test where there is none.
+    default_filter: Option<CompiledExpr>,
 }
 
 /// An override that is ready to be asked.
@@ -58,7 +60,7 @@ pub enum FiltersetError {
 }
 
 /// What the metadata of cargo must hold for these overrides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
     /// Nothing: there is no filter.
     Nothing,
@@ -72,7 +74,12 @@ impl Needs {
     /// What these overrides need.
     pub fn of(overrides: &[Override]) -> Self {
         let filters = overrides.iter().filter_map(|one| one.filter.as_ref());
-        let needs = filters.map(|filter| Filterset::needs_deps(&filter.text));
+        Self::of_texts(filters.map(|filter| filter.text.as_str()))
+    }
+
+    /// What these expressions need.
+    pub(super) fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+        let needs = texts.map(Filterset::needs_deps);
         match needs.reduce(|one, other| one || other) {
             None => Self::Nothing,
             Some(false) => Self::Workspace,
@@ -120,13 +127,29 @@ impl LimitRules {
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
-        Ok(Self { rules, default })
+        Ok(Self {
+            rules,
+            default,
+            default_filter: None,
+        })
+    }
+
+    /// Says what `default()` means in a filter.
+    #[must_use]
+    pub fn with_default_filter(mut self, filter: Option<CompiledExpr>) -> Self {
+        self.default_filter = filter;
+        self
+    }
+
+    fn context(&self) -> EvalContext<'_> {
+        context(self.default_filter.as_ref())
     }
 
     /// What the rules say of one binary.
     pub fn of_binary<'a>(&'a self, binary: &TestBinary) -> BinaryRules<'a> {
         let names = Names::of(binary);
         let query = names.query();
+        let context = self.context();
         let mut open = Vec::new();
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
@@ -135,12 +158,13 @@ impl LimitRules {
                 continue;
             }
             let filter = rule.filter.as_ref();
-            match filter.map_or(Some(true), |filter| filter.matches_binary(&query, &CONTEXT)) {
+            match filter.map_or(Some(true), |filter| filter.matches_binary(&query, &context)) {
                 Some(false) => {}
                 // No later rule can hold for a test of this binary.
                 Some(true) => {
                     return BinaryRules {
                         names,
+                        context,
                         open,
                         rest: rule.limits.as_ref(),
                     };
@@ -150,6 +174,7 @@ impl LimitRules {
         }
         BinaryRules {
             names,
+            context,
             open,
             rest: self.default.as_ref(),
         }
@@ -160,6 +185,7 @@ impl LimitRules {
 #[derive(Debug)]
 pub struct BinaryRules<'a> {
     names: Names,
+    context: EvalContext<'a>,
     /// Filters that hold for some of its tests, each with its set.
     open: Vec<(&'a CompiledExpr, Option<&'a Arc<Limits>>)>,
     /// The set of all others.
@@ -177,19 +203,21 @@ impl<'a> BinaryRules<'a> {
             test_name: &TestCaseName::new(test),
         };
         let mut open = self.open.iter();
-        let first = open.find(|(filter, _)| filter.matches_test(&query, &CONTEXT));
+        let first = open.find(|(filter, _)| filter.matches_test(&query, &self.context));
         first.map_or(self.rest, |(_, limits)| *limits)
     }
 }
 
-/// `default()` in a filter means every test: there is no default filter.
-const CONTEXT: EvalContext<'static> = EvalContext {
-    default_filter: &CompiledExpr::ALL,
-};
+/// What `default()` means: every test where there is no default filter.
+pub(super) fn context(default: Option<&CompiledExpr>) -> EvalContext<'_> {
+    EvalContext {
+        default_filter: default.unwrap_or(const { &CompiledExpr::ALL }),
+    }
+}
 
 /// A binary as the filters name it.
 #[derive(Debug)]
-struct Names {
+pub(super) struct Names {
     package: PackageId,
     id: RustBinaryId,
     name: String,
@@ -198,7 +226,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(binary: &TestBinary) -> Self {
+    pub(super) fn of(binary: &TestBinary) -> Self {
         let (kind, platform) = match binary.kind {
             BinaryKind::Lib => (RustTestBinaryKind::LIB, BuildPlatform::Target),
             BinaryKind::ProcMacro => (RustTestBinaryKind::PROC_MACRO, BuildPlatform::Host),
@@ -216,7 +244,7 @@ impl Names {
         }
     }
 
-    fn query(&self) -> BinaryQuery<'_> {
+    pub(super) fn query(&self) -> BinaryQuery<'_> {
         BinaryQuery {
             package_id: &self.package,
             binary_id: &self.id,
@@ -239,7 +267,7 @@ fn compile(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fmt::Write as _;
     use std::num::NonZeroUsize;
 
@@ -255,7 +283,7 @@ mod tests {
     use crate::discovery::manifest::Harness;
 
     /// A workspace of two packages without a dependency; `p` has an integration test.
-    const METADATA: &str = r#"{"packages":[
+    pub(in crate::discovery) const METADATA: &str = r#"{"packages":[
         {"name":"p","version":"0.1.0","id":"path+file:///w/p#0.1.0","license":null,"license_file":null,
          "description":null,"source":null,"dependencies":[],"features":{},"manifest_path":"/w/p/Cargo.toml",
          "targets":[{"kind":["test"],"crate_types":["bin"],"name":"it","src_path":"/w/p/tests/it.rs",

@@ -18,6 +18,8 @@ pub struct Workspace {
     pub build_dir: Utf8PathBuf,
     /// What cargo said, until somebody takes it.
     answer: String,
+    /// Whether that holds the packages on which those of the workspace depend.
+    dependencies: bool,
     /// The packages by cargo's opaque id.
     packages: BTreeMap<String, Package>,
 }
@@ -76,6 +78,7 @@ impl Workspace {
                 .unwrap_or_else(|| metadata.target_directory.clone()),
             target_dir: metadata.target_directory,
             answer: String::new(),
+            dependencies: false,
             packages,
         })
     }
@@ -85,6 +88,22 @@ impl Workspace {
     pub fn with_answer(mut self, stdout: Vec<u8>) -> Self {
         self.answer = String::from_utf8(stdout).unwrap_or_default();
         self
+    }
+
+    /// Keeps an answer that also holds the packages on which those of the workspace depend.
+    pub fn know_dependencies(&mut self, answer: String) {
+        self.answer = answer;
+        self.dependencies = true;
+    }
+
+    /// Whether the answer that was kept holds the packages on which those of the workspace depend.
+    pub fn knows_dependencies(&self) -> bool {
+        self.dependencies
+    }
+
+    /// The answer that was kept, until it is taken.
+    pub fn answer(&self) -> &str {
+        &self.answer
     }
 
     /// The answer that was kept. It is long in large workspaces, and nobody needs it while tests run.

@@ -7,13 +7,15 @@
 //!    [`rustc_command`] → [`Rustc::parse`], and [`build_command`] → [`Messages::line`];
 //! 2. [`test_binaries`]: what was built, each with its complete environment;
 //! 3. for each binary the [`Cache`], or [`list_commands`] → [`read_listing`];
-//! 4. [`LimitRules`]: what each test may use; [`verdict`]: which of the tests run; [`test_command`] and [`per_test`]: how.
+//! 4. [`LimitRules`]: what each test may use; [`Chosen`] and [`verdict`]: which of the tests run;
+//!    [`test_command`] and [`per_test`]: how.
 
 mod binary;
 mod cache;
 mod cargo;
 mod cargo_config;
 mod environment;
+mod expressions;
 mod filter;
 mod filterset;
 mod layout;
@@ -41,6 +43,8 @@ pub use cargo_config::CargoConfig;
 pub use cargo_config::CargoConfigError;
 pub use environment::PerTest;
 pub use environment::per_test;
+pub use expressions::BinaryChosen;
+pub use expressions::Chosen;
 pub use filter::Verdict;
 pub use filter::has_wanted_limits;
 pub use filter::verdict;

@@ -12,9 +12,11 @@ use camino::Utf8Path;
 use crate::command::CommandLine;
 use crate::command::Environment;
 use crate::config::Config;
+use crate::config::Expressions;
 use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
+use crate::discovery::Chosen;
 use crate::discovery::LimitRules;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
@@ -70,6 +72,8 @@ pub struct Wanted<'a> {
     pub grace: Duration,
     /// How binaries are asked for their tests.
     pub asking: Asking<'a>,
+    /// For which tests the expressions of the selection hold: a binary that they rule out is not asked.
+    pub chosen: &'a Chosen,
 }
 
 /// The test binaries of a workspace, and the tests in each of them.
@@ -113,17 +117,47 @@ impl Session {
     ) -> Result<LimitRules, RunError> {
         let default = config.run.limits.as_deref().unwrap_or_default();
         let default = config.limits.choose(default).map_err(RunError::Limits)?;
-        let mut metadata = workspace.take_answer();
         if Needs::of(&config.overrides) == Needs::Dependencies {
-            let command = graph_command(site.cargo, site.place, site.cwd, &self.env);
-            let (exit, answer) = self.ask(&command)?;
-            if exit != Exit::Code(0) {
-                let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
-                return Err(RunError::MetadataFailed { stderr });
-            }
-            metadata = String::from_utf8_lossy(&answer.stdout).into_owned();
+            self.learn_dependencies(site, workspace)?;
         }
+        let metadata = workspace.take_answer();
         LimitRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
+    }
+
+    /// For which tests the expressions of a selection hold. It comes before [`Session::limit_rules`], which
+    /// takes the answer of cargo away.
+    ///
+    /// # Errors
+    /// An expression is wrong or does not fit the workspace, or cargo does not know the dependencies.
+    pub fn chosen(
+        &self,
+        site: &Site<'_>,
+        workspace: &mut Workspace,
+        expressions: &Expressions,
+    ) -> Result<Chosen, RunError> {
+        if Chosen::needs(expressions) == Needs::Dependencies {
+            self.learn_dependencies(site, workspace)?;
+        }
+        Chosen::new(expressions, workspace.answer()).map_err(RunError::Filters)
+    }
+
+    /// Asks cargo also for the packages on which those of the workspace depend, once.
+    fn learn_dependencies(
+        &self,
+        site: &Site<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), RunError> {
+        if workspace.knows_dependencies() {
+            return Ok(());
+        }
+        let command = graph_command(site.cargo, site.place, site.cwd, &self.env);
+        let (exit, answer) = self.ask(&command)?;
+        if exit != Exit::Code(0) {
+            let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
+            return Err(RunError::MetadataFailed { stderr });
+        }
+        workspace.know_dependencies(String::from_utf8_lossy(&answer.stdout).into_owned());
+        Ok(())
     }
 
     /// Asks the compiler about the host and the targets of the build.
@@ -235,7 +269,8 @@ impl Session {
             }
             binaries => binaries,
         };
-        let binaries = binaries.map_err(RunError::Binary)?;
+        let mut binaries = binaries.map_err(RunError::Binary)?;
+        binaries.retain(|binary| !wanted.chosen.rules_out(binary));
         let listed = self.list(&binaries, wanted.asking)?;
         Ok(Discovered { binaries, listed })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::Selected;
 use crate::command::CommandLine;
+use crate::discovery::Chosen;
 use crate::discovery::LimitRules;
 use crate::discovery::ListedTest;
 use crate::discovery::Listing;
@@ -40,22 +41,28 @@ struct Case {
 
 impl Suite {
     /// The tests of the binaries that `selection` holds, in the order of the binaries and of their
-    /// listings. There is a listing for each binary, and `rules` say what each test may use.
+    /// listings. There is a listing for each binary, `rules` say what each test may use, and `chosen` for which
+    /// tests the expressions hold.
     pub fn select<'a>(
         binaries: Vec<TestBinary>,
         listings: impl IntoIterator<Item = &'a Listing>,
         selection: &TestSelection,
         rules: &LimitRules,
+        chosen: &Chosen,
     ) -> Self {
         let mut cases = Vec::new();
         for (binary, listing) in listings.into_iter().enumerate() {
             let rules = rules.of_binary(&binaries[binary]);
+            let chosen = chosen.of_binary(&binaries[binary]);
             for test in &listing.tests {
                 let ignored = match verdict(selection, test) {
                     Verdict::Run => false,
                     Verdict::Ignored => true,
                     Verdict::FilteredOut => continue,
                 };
+                if !chosen.holds(&test.name) {
+                    continue;
+                }
                 let limits = rules.limits(&test.name);
                 if !has_wanted_limits(selection, limits.map(|set| &*set.name)) {
                     continue;

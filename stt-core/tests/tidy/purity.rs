@@ -5,11 +5,12 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 47] = [
+pub(crate) const PURE: [&str; 49] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
     "config/bare",
+    "config/expression",
     "config/filter",
     "config/limits",
     "config/overrides",
@@ -20,6 +21,7 @@ pub(crate) const PURE: [&str; 47] = [
     "coordinator/share",
     "coordinator/turn",
     "discovery/environment",
+    "discovery/expressions",
     "discovery/filter",
     "discovery/filterset",
     "discovery/messages",

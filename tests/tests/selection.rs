@@ -1,0 +1,164 @@
+//! Which tests are selected: by expressions, and by the default filter.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use stt_tests::Lab;
+
+/// The tests that `list` shows, as `binary name`.
+fn listed(lab: &Lab, args: &[&str]) -> Vec<String> {
+    let list = lab.stt(["list"]).args(args).run().code(0);
+    let mut binary = String::new();
+    let mut tests = Vec::new();
+    for line in list.stdout.lines() {
+        match line.strip_prefix("    ") {
+            Some(test) => tests.push(format!("{binary} {}", test.trim_end_matches(" (ignored)"))),
+            None => line.trim_end_matches(':').clone_into(&mut binary),
+        }
+    }
+    tests
+}
+
+fn file(lab: &Lab, text: &str) -> Utf8PathBuf {
+    let path = lab.path("stt.toml");
+    fs_err::write(&path, text).expect("the laboratory is writable");
+    path
+}
+
+#[test]
+fn expressions_say_which_tests_run() {
+    let lab = Lab::shared("counting");
+    let counts: [(&[&str], usize); 10] = [
+        (&[], 42),
+        (&["-E", "all()"], 42),
+        (&["-E", "binary(second)"], 20),
+        (&["-E", "test(=t20)", "-E", "test(=t00)"], 2),
+        (
+            &["--filterset", "test(/^t[012]0$/) - binary_id(*::first)"],
+            1,
+        ),
+        (&["--filter-expr", "package(counting) & test(ignored)"], 1),
+        (&["-E", "binary(first)", "t0"], 10),
+        (&["-E", "binary(first)", "--", "--skip", "t0"], 12),
+        (&["-E", "rdeps(counting) & kind(test) & not test(/^t/)"], 2),
+        (&["-E", "none()"], 0),
+    ];
+    for (args, expected) in counts {
+        let found = listed(&lab, args);
+        assert_eq!(found.len(), expected, "{args:?}: {found:?}");
+    }
+    let log = lab.log();
+    let run = ["-E", "test(=t20) +\n test(=t00)"];
+    drop(lab.stt(run).log(&log).run().code(0));
+    assert_eq!(log.starts().values().sum::<usize>(), 2);
+    drop(lab.stt(["-E", "none()"]).run().code(4));
+    lab.assert_clean();
+}
+
+#[test]
+fn a_mistake_in_an_expression_is_shown_where_it_is() {
+    let lab = Lab::shared("counting");
+    let broken = "1 | test(t00\n  |         ^ missing `)`";
+    let nobody = "1 | all() - package(cuonting) | binary(x)\n  |                 ^^^^^^^^ no packages matched this";
+    let text = "all() - package(cuonting) | binary(x)";
+    for command in ["run", "list"] {
+        let refused = lab.stt([command, "-E", "test(t00"]).run().code(2);
+        drop(refused.says("--> --filterset").says(broken));
+        let refused = lab.stt([command, "-E", text]).run().code(2).says(nobody);
+        drop(refused.says("no binary names matched this"));
+    }
+    let deep = "(".repeat(50_000);
+    let refused = lab.stt(["-E", &deep]).run().code(2);
+    drop(refused.says("nested too deeply"));
+    let config = file(&lab, "[run]\ndefault-filter = 'test(a'\n");
+    let config = ["--config-file", config.as_str()];
+    for command in [&["run"][..], &["list"], &["config", "check"]] {
+        let refused = lab.stt(command).args(config).run().code(96);
+        drop(refused.says("stt.toml:2:18").says("missing `)`"));
+    }
+    let text = "[run]\ndefault-filter = \"not binary(thrid)\"\n";
+    let config = ["--config-file", file(&lab, text).as_str()].map(str::to_owned);
+    let refused = lab.stt(["list"]).args(config).run().code(96);
+    drop(
+        refused
+            .says("stt.toml:2:30")
+            .says("no binary names matched"),
+    );
+    let stt = lab
+        .stt(["list"])
+        .env("STT_RUN_DEFAULT_FILTER", "package(x)");
+    drop(stt.run().code(96).says("variable STT_RUN_DEFAULT_FILTER"));
+    assert!(!lab.checkpoint.exists(), "something ran");
+}
+
+#[test]
+fn the_default_filter_bounds_what_is_said_beside_it() {
+    let lab = Lab::shared("counting");
+    let config = file(
+        &lab,
+        "[run]\ndefault-filter = 'not test(t0)'\n\
+         [[overrides]]\nfilter = 'default()'\nlimits = 'slow'\n",
+    );
+    let config = ["--config-file", config.as_str()];
+    let counts: [(&[&str], usize); 7] = [
+        (&[], 32),
+        (&["-E", "all()"], 32),
+        (&["t0"], 0),
+        (&["-E", "default() & binary(second)"], 20),
+        (&["--ignore-default-filter"], 42),
+        (&["--ignore-default-filter", "-E", "not default()"], 10),
+        (&["--config", "run.default-filter="], 42),
+    ];
+    for (args, expected) in counts {
+        let args = [&config[..], args].concat();
+        assert_eq!(listed(&lab, &args).len(), expected, "{args:?}");
+    }
+    // An override that says `default()` means the same tests.
+    let all = ["list", "-v", "--ignore-default-filter"];
+    let shown = lab.stt(all).args(config).run().code(0).stdout;
+    assert_eq!(shown.matches("[slow]").count(), 32, "{shown}");
+}
+
+#[test]
+fn a_resumed_run_keeps_its_expressions() {
+    let lab = Lab::shared("counting");
+    let config = file(&lab, "[run]\ndefault-filter = 'not test(=t01)'\n");
+    let config = ["--config-file", config.as_str()];
+    let expression = ["-E", "binary(first) & not test(ignored)"];
+    let (first_log, second_log) = (lab.log(), lab.log());
+    let first = lab.stt(["-j1"]).args(config).args(expression);
+    drop(first.log(&first_log).run().code(100));
+    let tests = &lab.record().json["selection"]["tests"];
+    assert_eq!(tests["filterset"][0], expression[1]);
+    assert_eq!(tests["default-filter"], "not test(=t01)");
+    for other in [
+        &["-E", "binary(first)"][..],
+        &["--ignore-default-filter"],
+        &["t00"],
+    ] {
+        let refused = lab.stt(["--resume"]).args(config).args(other);
+        drop(refused.run().code(2).says("selected other tests"));
+    }
+    // The file says something else by now: that is for the next run.
+    drop(file(&lab, "[run]\ndefault-filter = 'all()'\n"));
+    let resumed = lab.stt(["--resume", "--no-fail-fast"]).args(config);
+    drop(
+        resumed
+            .log(&second_log)
+            .run()
+            .code(100)
+            .never_says("dropped"),
+    );
+    let ran = [first_log.starts(), second_log.starts()];
+    assert_eq!(ran.iter().flat_map(BTreeMap::values).sum::<usize>(), 20);
+    assert!(!ran[1].is_empty(), "nothing was left: it shows nothing");
+    assert_eq!(first_log.count("t01") + second_log.count("t01"), 0);
+    lab.assert_clean();
+}
+
+#[test]
+fn a_binary_that_is_ruled_out_is_not_asked_for_its_tests() {
+    // Some of these hang when they are asked, and all would be an error.
+    let lab = Lab::shared("unlistable");
+    drop(lab.stt(["list", "-E", "none()"]).run().code(0));
+}
