@@ -135,8 +135,8 @@ impl Scene {
 
     fn is_empty(&self) -> bool {
         let mut entries = fs::read_dir(self.file("")).expect("it is ours");
-        // What is no run's stays: the shares of the cores, and what was counted.
-        let kept = ["shares", "counters", "counting"];
+        // What is no run's stays: the shares of the cores, the claims, and what was counted.
+        let kept = ["shares", "checkpoints", "counters", "counting"];
         entries.all(|entry| {
             let name = entry.expect("readable").file_name();
             kept.iter().any(|kept| name == *kept)
