@@ -17,6 +17,8 @@ pub(crate) use around::StatusArgs;
 
 use crate::settings::assignment;
 use crate::settings::value_of;
+use crate::shard::Shard;
+use crate::shard::shard;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -112,6 +114,10 @@ pub(crate) struct TestArgs {
     /// Run also tests for which run.default-filter does not hold
     #[arg(long)]
     pub(crate) ignore_default_filter: bool,
+    /// Run only part M of N: by hash of the names, or dealt out one by one over all binaries (slice) or in
+    /// each (count). auto is the slice that the CI service says, auto/N of N
+    #[arg(long, value_name = "hash:M/N|slice:M/N|count:M/N|auto", value_parser = shard)]
+    pub(crate) partition: Option<Shard>,
     /// Which tests run: those that are not ignored, only those that are, or all
     #[arg(long, value_name = "default|only|all", value_parser = value_of("run.run-ignored"))]
     pub(crate) run_ignored: Option<String>,

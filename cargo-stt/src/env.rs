@@ -31,6 +31,40 @@ pub(crate) const TMPDIR: &str = "TMPDIR";
 /// The user's directory for what lives as long as the machine runs (XDG Base Directory Specification):
 /// runs keep their records there.
 pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// GitLab's mark, and its number of a job of several, from 1, with how many there are.
+pub(crate) const GITLAB_CI: &str = "GITLAB_CI";
+/// See [`GITLAB_CI`].
+pub(crate) const CI_NODE_INDEX: &str = "CI_NODE_INDEX";
+/// See [`GITLAB_CI`].
+pub(crate) const CI_NODE_TOTAL: &str = "CI_NODE_TOTAL";
+/// Semaphore's mark, and its number of a job of several, from 1, with how many there are.
+pub(crate) const SEMAPHORE: &str = "SEMAPHORE";
+/// See [`SEMAPHORE`].
+pub(crate) const SEMAPHORE_JOB_INDEX: &str = "SEMAPHORE_JOB_INDEX";
+/// See [`SEMAPHORE`].
+pub(crate) const SEMAPHORE_JOB_COUNT: &str = "SEMAPHORE_JOB_COUNT";
+/// `CircleCI`'s mark, and its number of a job of several, from 0, with how many there are.
+pub(crate) const CIRCLECI: &str = "CIRCLECI";
+/// See [`CIRCLECI`].
+pub(crate) const CIRCLE_NODE_INDEX: &str = "CIRCLE_NODE_INDEX";
+/// See [`CIRCLECI`].
+pub(crate) const CIRCLE_NODE_TOTAL: &str = "CIRCLE_NODE_TOTAL";
+/// Buildkite's mark, and its number of a job of several, from 0, with how many there are.
+pub(crate) const BUILDKITE: &str = "BUILDKITE";
+/// See [`BUILDKITE`].
+pub(crate) const BUILDKITE_PARALLEL_JOB: &str = "BUILDKITE_PARALLEL_JOB";
+/// See [`BUILDKITE`].
+pub(crate) const BUILDKITE_PARALLEL_JOB_COUNT: &str = "BUILDKITE_PARALLEL_JOB_COUNT";
+/// Slurm's number of a job of several; the smallest, the step between them, and how many there are.
+pub(crate) const SLURM_ARRAY_TASK_ID: &str = "SLURM_ARRAY_TASK_ID";
+/// See [`SLURM_ARRAY_TASK_ID`].
+pub(crate) const SLURM_ARRAY_TASK_MIN: &str = "SLURM_ARRAY_TASK_MIN";
+/// See [`SLURM_ARRAY_TASK_ID`].
+pub(crate) const SLURM_ARRAY_TASK_STEP: &str = "SLURM_ARRAY_TASK_STEP";
+/// See [`SLURM_ARRAY_TASK_ID`].
+pub(crate) const SLURM_ARRAY_TASK_COUNT: &str = "SLURM_ARRAY_TASK_COUNT";
+/// The number of a pod of an indexed job of Kubernetes, from 0.
+pub(crate) const JOB_COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 /// How the names of all our variables begin. Those that set a key of the configuration are
 /// `STT_<SECTION>_<KEY>`.
 pub(crate) const PREFIX: &str = "STT_";

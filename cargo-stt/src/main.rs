@@ -9,7 +9,9 @@ mod flags;
 mod libtest;
 mod printer;
 mod render;
+mod selecting;
 mod settings;
+mod shard;
 
 use exit_code::Exit;
 

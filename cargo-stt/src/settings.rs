@@ -15,20 +15,14 @@ use stt_core::config::Config;
 use stt_core::config::Flag;
 use stt_core::config::Layers;
 use stt_core::config::Locations;
-use stt_core::config::NO_LIMITS;
 use stt_core::config::Resolved;
 use stt_core::config::WorkspaceFile;
 use stt_core::coordinator::Place;
 use stt_core::selection::BuildPlace;
-use stt_core::selection::BuildSelection;
-use stt_core::selection::OnlyLimits;
-use stt_core::selection::RunIgnored;
 use stt_core::selection::Selection;
-use stt_core::selection::TestSelection;
 use stt_core::service;
 use stt_core::units::parse_duration;
 
-use crate::cli::BuildArgs;
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::ConfigCommand;
@@ -49,6 +43,9 @@ use crate::flags::limits_flag;
 use crate::flags::run_flags;
 use crate::libtest;
 use crate::libtest::LibtestArgs;
+use crate::selecting::partition;
+use crate::selecting::place;
+use crate::selecting::selection;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -241,7 +238,8 @@ fn run(args: RunArgs, surroundings: &Surroundings) -> Result<Task, Error> {
     let no_capture = args.runner.no_capture || libtest.no_capture;
     let flags = run_flags(&args, &libtest, &surroundings.cwd)?;
     let given_ignored = args.tests.run_ignored.is_some() || libtest.run_ignored.is_some();
-    let selection = selection(&args.build, args.tests, libtest);
+    let partition = partition(args.tests.partition, surroundings)?;
+    let selection = selection(&args.build, args.tests, libtest, partition);
     let given = given_ignored || selection != Selection::default();
     let resume = args.checkpoint.resume;
     Ok(Task::Run(Box::new(RunRequest {
@@ -268,7 +266,8 @@ fn list(args: ListArgs, surroundings: &Surroundings) -> Result<Task, Error> {
     let mut flags = Vec::new();
     flags.extend(ignored_flag(&args.tests, &libtest)?);
     flags.extend(limits_flag(&args.tests));
-    let selection = selection(&args.build, args.tests, libtest);
+    let partition = partition(args.tests.partition, surroundings)?;
+    let selection = selection(&args.build, args.tests, libtest, partition);
     Ok(Task::List(Box::new(ListRequest {
         selection,
         place: place(args.build),
@@ -323,70 +322,6 @@ fn cargo(surroundings: &Surroundings) -> OsString {
 fn libtest_args(tests: &TestArgs) -> Result<LibtestArgs, Error> {
     libtest::parse(&tests.libtest)
         .map_err(|refused| Error::new(Kind::Usage, refused.message).hint(refused.hint))
-}
-
-/// `--only-limits`; which tests those are is known with the configuration. The order means nothing.
-fn only_limits(mut sets: Vec<String>) -> Option<OnlyLimits> {
-    for name in sets.iter_mut().filter(|name| name.is_empty()) {
-        NO_LIMITS.clone_into(name);
-    }
-    sets.sort();
-    sets.dedup();
-    (!sets.is_empty()).then_some(OnlyLimits {
-        sets,
-        default: None,
-    })
-}
-
-fn selection(build: &BuildArgs, tests: TestArgs, libtest: LibtestArgs) -> Selection {
-    let (packages, targets, features) = (&build.packages, &build.targets, &build.features);
-    Selection {
-        build: BuildSelection {
-            packages: packages.packages.clone(),
-            workspace: packages.workspace,
-            exclude: packages.exclude.clone(),
-            lib: targets.lib,
-            bins: targets.bins,
-            bin: targets.bin.clone(),
-            tests: targets.tests,
-            test: targets.test.clone(),
-            examples: targets.examples,
-            example: targets.example.clone(),
-            benches: targets.benches,
-            bench: targets.bench.clone(),
-            all_targets: targets.all_targets,
-            features: features.features.clone(),
-            all_features: features.all_features,
-            no_default_features: features.no_default_features,
-            release: build.place.release,
-            cargo_profile: build.place.cargo_profile.clone(),
-            target: build.place.target.clone(),
-        },
-        tests: TestSelection {
-            names: [tests.names, libtest.names].concat(),
-            exact: tests.exact || libtest.exact,
-            skip: [tests.skip, libtest.skip].concat(),
-            run_ignored: RunIgnored::Default,
-            filterset: tests.filterset,
-            default_filter: None,
-            ignore_default_filter: tests.ignore_default_filter,
-            only_limits: only_limits(tests.only_limits),
-        },
-    }
-}
-
-fn place(build: BuildArgs) -> BuildPlace {
-    let place = build.place;
-    BuildPlace {
-        manifest_path: place.manifest_path,
-        target_dir: place.target_dir,
-        build_jobs: place.build_jobs,
-        locked: place.locked,
-        offline: place.offline,
-        frozen: place.frozen,
-        cargo_verbose: place.cargo_verbose,
-        cargo_quiet: place.cargo_quiet,
-    }
 }
 
 /// The selection with what the configuration says about ignored tests, about those that run where nobody says
@@ -503,6 +438,7 @@ mod tests {
     use fs_err as fs;
     use stt_core::config::CpuAction;
     use stt_core::config::Source;
+    use stt_core::selection::RunIgnored;
     use stt_core::units::Bytes;
     use stt_core::units::Threshold;
 
@@ -589,6 +525,7 @@ mod tests {
             ("stt --resume --skip x", true),
             ("stt --resume -E test(x)", true),
             ("stt --resume --ignore-default-filter", true),
+            ("stt --resume --partition hash:1/2", true),
             ("stt --resume --only-limits fast", true),
             ("stt --resume --limits fast", false),
         ];
@@ -695,6 +632,7 @@ mod tests {
             ),
             ("stt --config guard", ["--config", "expected KEY=VALUE"]),
             ("stt -E", ["--filterset", "a value is required"]),
+            ("stt --partition 1/2", ["--partition", "slice:1/3"]),
             ("stt -E=", ["--filterset", "a value is required"]),
         ] {
             let text = bad_shape(line);

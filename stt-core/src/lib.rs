@@ -20,6 +20,7 @@ pub mod fs;
 pub mod id;
 pub mod limits;
 pub mod outcome;
+pub mod partition;
 pub mod port;
 pub mod selection;
 pub mod units;

@@ -6,6 +6,8 @@
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use crate::partition::Partition;
+
 /// Which targets cargo builds, with which features: the part of a selection that a resumed run
 /// takes over from its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +97,9 @@ pub struct TestSelection {
     /// `--ignore-default-filter`: it need not hold, and is only what `default()` means.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignore_default_filter: bool,
+    /// `--partition`: of the tests for which everything else holds, this part; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
     /// `--only-limits`; `None` for all tests, whatever they may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only_limits: Option<OnlyLimits>,

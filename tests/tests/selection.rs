@@ -162,3 +162,81 @@ fn a_binary_that_is_ruled_out_is_not_asked_for_its_tests() {
     let lab = Lab::shared("unlistable");
     drop(lab.stt(["list", "-E", "none()"]).run().code(0));
 }
+
+/// The parts of `--partition KIND:M/N`.
+fn parts(lab: &Lab, kind: &str, of: usize, more: &[&str]) -> Vec<Vec<String>> {
+    let part = |part: usize| {
+        let partition = format!("{kind}:{part}/{of}");
+        listed(lab, &[&["--partition", &partition], more].concat())
+    };
+    (1..=of).map(part).collect()
+}
+
+#[test]
+fn the_parts_of_a_selection_are_the_selection() {
+    let lab = Lab::shared("counting");
+    for kind in ["hash", "slice", "count"] {
+        for more in [
+            &[][..],
+            &["--run-ignored", "all", "-E", "test(t1) | test(ignored)"],
+        ] {
+            let parts = parts(&lab, kind, 3, more);
+            let mut united = parts.concat();
+            united.sort();
+            let mut whole = listed(&lab, more);
+            whole.sort();
+            assert_eq!(united, whole, "{kind} {more:?}");
+            if kind != "hash" {
+                let sizes: Vec<_> = parts.iter().map(Vec::len).collect();
+                let (least, most) = (sizes.iter().min(), sizes.iter().max());
+                assert!(most.unwrap() - least.unwrap() <= 2, "{kind}: {sizes:?}");
+            }
+        }
+    }
+    // What nextest 0.9.143 puts there.
+    let third = |kind: &str| {
+        let only = ["-E", "test(/^t[0-3]1$/) | test(/^t[13]2/) | test(fails)"];
+        parts(&lab, kind, 3, &only)[0]
+            .join(", ")
+            .replace("counting::", "")
+    };
+    assert_eq!(
+        third("slice"),
+        "first fails_until_told, first t12, second t32"
+    );
+    assert_eq!(
+        third("count"),
+        "first fails_until_told, first t12, second t21"
+    );
+    assert_eq!(third("hash"), "first t01, first t12, second t31");
+}
+
+#[test]
+fn a_resumed_run_keeps_its_part() {
+    let lab = Lab::shared("counting");
+    let (first_log, second_log) = (lab.log(), lab.log());
+    let first = lab.stt(["-j1", "--partition", "auto"]);
+    let gitlab = [
+        ("GITLAB_CI", "true"),
+        ("CI_NODE_INDEX", "1"),
+        ("CI_NODE_TOTAL", "2"),
+    ];
+    let first = gitlab
+        .iter()
+        .fold(first, |stt, (name, value)| stt.env(name, value));
+    drop(first.log(&first_log).run().code(100));
+    let part = &lab.record().json["selection"]["tests"]["partition"];
+    assert_eq!(part, "slice:1/2");
+    let other = lab.stt(["--resume", "--partition", "slice:2/2"]);
+    drop(other.run().code(2).says("selected other tests"));
+    let resumed = lab.stt(["--resume", "--no-fail-fast"]).log(&second_log);
+    drop(resumed.run().code(100).never_says("dropped"));
+    let ran = [first_log.starts(), second_log.starts()];
+    assert_eq!(ran.iter().flat_map(BTreeMap::values).sum::<usize>(), 21);
+    assert!(!ran[1].is_empty(), "nothing was left: it shows nothing");
+    let refused = lab
+        .stt(["list", "--partition", "auto"])
+        .env("JOB_COMPLETION_INDEX", "0");
+    drop(refused.run().code(2).says("--partition auto/N"));
+    lab.assert_clean();
+}

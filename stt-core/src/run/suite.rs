@@ -18,6 +18,9 @@ use crate::discovery::verdict;
 use crate::guard::limited;
 use crate::id::TestId;
 use crate::limits::Limits;
+use crate::partition::Dealer;
+use crate::partition::Partition;
+use crate::partition::sort_key;
 use crate::selection::TestSelection;
 
 /// The selected tests and the binaries that hold them.
@@ -75,7 +78,37 @@ impl Suite {
                 });
             }
         }
-        Self { binaries, cases }
+        let mut suite = Self { binaries, cases };
+        if let Some(partition) = selection.partition {
+            suite.keep(partition);
+        }
+        suite
+    }
+
+    /// Leaves only the tests of one part. They are dealt out in nextest's order, whatever order they have here.
+    fn keep(&mut self, partition: Partition) {
+        let mut order: Vec<usize> = (0..self.cases.len()).collect();
+        let key = |&test: &usize| {
+            let case = &self.cases[test];
+            (
+                sort_key(&self.binaries[case.binary].id),
+                &case.test.name,
+                case.binary,
+            )
+        };
+        order.sort_by(|one, other| key(one).cmp(&key(other)));
+        let mut dealer = Dealer::new(partition);
+        let mut ours = vec![false; order.len()];
+        let mut before = None;
+        for test in order {
+            let case = &self.cases[test];
+            if before.replace(case.binary) != Some(case.binary) {
+                dealer.next_binary();
+            }
+            ours[test] = dealer.is_ours(&case.test.name, case.test.ignored);
+        }
+        let mut ours = ours.into_iter();
+        self.cases.retain(|_| ours.next().unwrap_or(false));
     }
 
     /// How many tests are selected, ignored ones included.

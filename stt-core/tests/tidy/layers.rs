@@ -15,6 +15,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "id",
             "limits",
             "outcome",
+            "partition",
             "port",
             "selection",
             "units",

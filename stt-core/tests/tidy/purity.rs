@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 49] = [
+pub(crate) const PURE: [&str; 50] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -36,6 +36,7 @@ pub(crate) const PURE: [&str; 49] = [
     "guard/sample",
     "guard/toll",
     "limits",
+    "partition",
     "port",
     "process/exit",
     "process/family/shares",
