@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use stt_core::checkpoint::BinaryRecord;
+use stt_core::checkpoint::Loaded;
 use stt_core::checkpoint::ResumePlan;
+use stt_core::checkpoint::Selected;
 use stt_core::checkpoint::plan;
 use stt_core::clock::Clock;
 use stt_core::command::Environment;
@@ -80,6 +83,7 @@ pub(super) fn run(
     let leg = leg.unwrap_or_default();
     // What a restarted run has to do is in its checkpoint, whatever was typed.
     request.resume |= leg.restarts > 0;
+    request.rerun_failed &= leg.restarts == 0;
     let command = Command::begin(&request, surroundings, printer, link, leg);
     command.and_then(Command::run).or_else(Failure::conclude)
 }
@@ -180,8 +184,11 @@ impl<'a> Command<'a> {
         let configured = config.checkpoint.path.clone();
         let checkpoint = configured.unwrap_or_else(|| self.usual_checkpoint());
         let mut recorded = Recorded::default();
-        if self.request.resume {
+        if self.request.resume || self.request.rerun_failed {
             recorded = recorded::find(&checkpoint, &self.workspace.root)?;
+        }
+        if self.request.rerun_failed {
+            recorded.must_be()?;
         }
         let typed = self
             .request
@@ -210,7 +217,8 @@ impl<'a> Command<'a> {
             run: run.clone(),
             leg,
             restart: RestartTerms {
-                auto: config.restart.auto,
+                // The next leg could not tell what this one was to leave out.
+                auto: config.restart.auto && !self.request.rerun_failed,
                 max: config.restart.max,
                 within: config.restart.within,
             },
@@ -358,15 +366,25 @@ impl<'a> Command<'a> {
         others.cloned().chain([own]).collect()
     }
 
+    /// What of a recorded run is to be done.
+    fn plan(&self, loaded: &Loaded, tests: &[Selected], records: &[BinaryRecord]) -> ResumePlan {
+        let plan = plan(loaded, tests, records);
+        if self.request.rerun_failed {
+            plan.rerun_failed(loaded, tests, self.request.resume)
+        } else {
+            plan
+        }
+    }
+
     fn execute(
         self,
         begun: Begun,
         suite: Suite,
-        records: Vec<stt_core::checkpoint::BinaryRecord>,
+        records: Vec<BinaryRecord>,
         config: &Config,
     ) -> Result<Exit, Failure> {
         let plan = match &begun.recorded.loaded {
-            Some(loaded) => plan(loaded, &suite.selected(), &records),
+            Some(loaded) => self.plan(loaded, &suite.selected(), &records),
             None => ResumePlan::everything(&suite.selected()),
         };
         let options = self.render_options(config, &begun.checkpoint);
@@ -406,8 +424,11 @@ impl<'a> Command<'a> {
         };
         let done = if job.suite.is_empty() || (resumed && job.plan.is_complete()) {
             if !job.suite.is_empty() {
-                self.printer
-                    .err("nothing to resume: every test of the recorded run has a result\n");
+                self.printer.err(if self.request.rerun_failed {
+                    "nothing to run again: no test of the recorded run has failed\n"
+                } else {
+                    "nothing to resume: every test of the recorded run has a result\n"
+                });
             }
             Ok(finished_before(job, &sink))
         } else {
