@@ -308,11 +308,14 @@ pub(crate) struct CheckpointArgs {
     /// Go on with the run that is recorded: its selection, without the tests that have a result
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Run again what has failed in the recorded run, and nothing else; with --resume also what has no result
+    #[arg(long, conflicts_with = "no_run")]
+    pub(crate) rerun_failed: bool,
     /// Where the run is recorded
     #[arg(long, value_name = "PATH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) checkpoint: Option<String>,
     /// Don't record the run
-    #[arg(long, conflicts_with_all = ["resume", "checkpoint", "auto_restart"])]
+    #[arg(long, conflicts_with_all = ["resume", "rerun_failed", "checkpoint", "auto_restart"])]
     pub(crate) no_checkpoint: bool,
     /// Go on by itself after a stop of the guard, or when the process that runs the tests was killed
     #[arg(long)]

@@ -42,6 +42,11 @@ pub(crate) fn run_flags(
         ("--leaks", "run.leaks", runner.leaks.clone()),
         ("--resume", "checkpoint.enabled", on(record.resume, "true")),
         (
+            "--rerun-failed",
+            "checkpoint.enabled",
+            on(record.rerun_failed, "true"),
+        ),
+        (
             "--no-checkpoint",
             "checkpoint.enabled",
             on(record.no_checkpoint, "false"),

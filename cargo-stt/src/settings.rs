@@ -82,6 +82,8 @@ pub(crate) struct RunRequest {
     pub(crate) configuration: Configuration,
     /// Whether to go on with the recorded run.
     pub(crate) resume: bool,
+    /// Whether what has failed in it runs again; without `resume` nothing else does.
+    pub(crate) rerun_failed: bool,
     /// Whether to stop before the first test.
     pub(crate) no_run: bool,
     /// Whether tests write to the terminal themselves.
@@ -241,13 +243,14 @@ fn run(args: RunArgs, surroundings: &Surroundings) -> Result<Task, Error> {
     let partition = partition(args.tests.partition, surroundings)?;
     let selection = selection(&args.build, args.tests, libtest, partition);
     let given = given_ignored || selection != Selection::default();
-    let resume = args.checkpoint.resume;
+    let (resume, rerun_failed) = (args.checkpoint.resume, args.checkpoint.rerun_failed);
     Ok(Task::Run(Box::new(RunRequest {
-        selection: (given || !resume).then_some(selection),
+        selection: (given || !(resume || rerun_failed)).then_some(selection),
         place: place(args.build),
         cargo: cargo(surroundings),
         configuration: Configuration::new(args.layers, flags, surroundings)?,
         resume,
+        rerun_failed,
         no_run: args.runner.no_run,
         no_capture,
         message_format: args.reporter.message_format,
@@ -516,6 +519,7 @@ mod tests {
             ("stt --resume --target-dir t --locked --cargo-quiet", false),
             ("stt --resume -- --nocapture", false),
             ("stt --resume name", true),
+            ("stt --resume --rerun-failed", false),
             ("stt --resume -- name", true),
             ("stt --resume -- --ignored", true),
             ("stt --resume --run-ignored default", true),
@@ -612,6 +616,10 @@ mod tests {
             (
                 "stt --resume --no-checkpoint",
                 ["--resume", "--no-checkpoint"],
+            ),
+            (
+                "stt --rerun-failed --no-checkpoint",
+                ["--rerun-failed", "--no-checkpoint"],
             ),
             (
                 "stt --fail-fast --no-fail-fast",

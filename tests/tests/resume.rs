@@ -230,3 +230,72 @@ fn a_run_can_be_resumed_more_than_once() {
     assert!(end.results().is_empty());
     assert_eq!(end.report().count("failed"), 6);
 }
+
+#[test]
+fn what_has_failed_runs_again_and_nothing_else() {
+    let lab = Lab::shared("counting");
+    let refused = lab.stt(["--rerun-failed"]).run().code(96);
+    drop(
+        refused
+            .says("there is no recorded run")
+            .says("--rerun-failed"),
+    );
+    drop(lab.stt(["--no-fail-fast"]).run().code(100));
+    let again = |mended: bool| {
+        let log = lab.log();
+        let mut stt = lab.stt(["--rerun-failed"]).log(&log);
+        if mended {
+            stt = stt.env("COUNTING_MENDED", "1");
+        }
+        let finished = stt.run();
+        (
+            finished,
+            log.starts()
+                .into_keys()
+                .map(|(_, test)| test)
+                .collect::<Vec<_>>(),
+        )
+    };
+    for (mended, code) in [(false, 100), (true, 0)] {
+        let (finished, ran) = again(mended);
+        drop(finished.code(code).says("kept from earlier legs: 41"));
+        assert_eq!(ran, ["fails_until_told"]);
+    }
+    let (finished, ran) = again(false);
+    drop(
+        finished
+            .code(0)
+            .says("no test of the recorded run has failed"),
+    );
+    assert!(ran.is_empty(), "{ran:?}");
+    assert_eq!(lab.record().recorded().len(), 42);
+    lab.assert_clean();
+}
+
+#[test]
+fn what_has_no_result_is_left_when_only_failed_tests_run_again() {
+    let lab = Lab::shared("counting");
+    let mended = |args: &[&str]| lab.stt(args).env("COUNTING_MENDED", "1");
+    let (first_log, log, rest) = (lab.log(), lab.log(), lab.log());
+    drop(
+        lab.stt(["-j1", "-E", "test(/^[fi]/) | test(t3)"])
+            .log(&first_log)
+            .run()
+            .code(100),
+    );
+    drop(lab.stt(["--rerun-failed", "t00"]).run().code(2));
+    let left = mended(&["--rerun-failed"]).log(&log).run().code(42);
+    drop(
+        left.says("only what had failed was to run")
+            .says("--resume"),
+    );
+    assert_eq!(log.starts().len(), 1);
+    drop(
+        mended(&["--resume", "--rerun-failed"])
+            .log(&rest)
+            .run()
+            .code(0),
+    );
+    assert_eq!(first_log.starts().len() + rest.starts().len(), 11);
+    lab.assert_clean();
+}

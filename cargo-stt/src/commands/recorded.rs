@@ -89,6 +89,22 @@ impl Recorded {
         }
     }
 
+    /// Requires a run to go on with.
+    ///
+    /// # Errors
+    /// There is none: what was found says why.
+    pub(super) fn must_be(&self) -> Result<(), Error> {
+        if self.loaded.is_some() {
+            return Ok(());
+        }
+        let why = self.warnings.iter().map(|warning| warning.message.as_str());
+        let why: Vec<_> = why
+            .map(|why| why.trim_end_matches(": every test runs"))
+            .collect();
+        let message = format!("there is no recorded run: {}", why.join("; "));
+        Err(Error::new(Kind::Setup, message).hint("without --rerun-failed a new run begins"))
+    }
+
     /// The selection to go on with. One that was typed must be the recorded one: another would drop
     /// results that nobody wanted to lose.
     ///

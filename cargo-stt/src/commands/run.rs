@@ -1,7 +1,10 @@
 //! `cargo stt run`: from the command line to the exit code of a run.
 
 use camino::Utf8PathBuf;
+use stt_core::checkpoint::BinaryRecord;
+use stt_core::checkpoint::Loaded;
 use stt_core::checkpoint::ResumePlan;
+use stt_core::checkpoint::Selected;
 use stt_core::checkpoint::plan;
 use stt_core::clock::Clock;
 use stt_core::command::Environment;
@@ -74,6 +77,7 @@ pub(super) fn run(
     };
     // What a restarted run has to do is in its checkpoint, whatever was typed.
     request.resume |= leg.restarts > 0;
+    request.rerun_failed &= leg.restarts == 0;
     let mut command = Command::begin(&request, surroundings, printer, link, leg);
     if let Ok(command) = &mut command {
         command.before = before;
@@ -187,15 +191,18 @@ impl<'a> Command<'a> {
         let place = Place {
             given: self.before.as_ref().or(configured),
             usual: self.usual_checkpoint(),
-            resumes: self.request.resume,
+            resumes: self.request.resume || self.request.rerun_failed,
         };
         let claims = self.claims.as_ref().filter(|_| config.checkpoint.enabled);
         let (checkpoint, elsewhere) = place.choose(|path| is_free(claims, path))?;
         let mut recorded = Recorded::default();
-        if self.request.resume {
+        if self.request.resume || self.request.rerun_failed {
             recorded = recorded::find(&checkpoint, &self.workspace.root)?;
         }
         recorded.warnings.extend(elsewhere);
+        if self.request.rerun_failed {
+            recorded.must_be()?;
+        }
         let typed = self
             .request
             .selection
@@ -223,7 +230,8 @@ impl<'a> Command<'a> {
             run: run.clone(),
             leg,
             restart: RestartTerms {
-                auto: config.restart.auto,
+                // The next leg could not tell what this one was to leave out.
+                auto: config.restart.auto && !self.request.rerun_failed,
                 max: config.restart.max,
                 within: config.restart.within,
             },
@@ -356,15 +364,25 @@ impl<'a> Command<'a> {
         others.cloned().chain([own]).collect()
     }
 
+    /// What of a recorded run is to be done.
+    fn plan(&self, loaded: &Loaded, tests: &[Selected], records: &[BinaryRecord]) -> ResumePlan {
+        let plan = plan(loaded, tests, records);
+        if self.request.rerun_failed {
+            plan.rerun_failed(loaded, tests, self.request.resume)
+        } else {
+            plan
+        }
+    }
+
     fn execute(
         self,
         begun: Begun,
         suite: Suite,
-        records: Vec<stt_core::checkpoint::BinaryRecord>,
+        records: Vec<BinaryRecord>,
         config: &Config,
     ) -> Result<Exit, Failure> {
         let plan = match &begun.recorded.loaded {
-            Some(loaded) => plan(loaded, &suite.selected(), &records),
+            Some(loaded) => self.plan(loaded, &suite.selected(), &records),
             None => ResumePlan::everything(&suite.selected()),
         };
         let options = self.render_options(config, &begun.checkpoint);
@@ -404,8 +422,11 @@ impl<'a> Command<'a> {
         };
         let done = if job.suite.is_empty() || (resumed && job.plan.is_complete()) {
             if !job.suite.is_empty() {
-                self.printer
-                    .err("nothing to resume: every test of the recorded run has a result\n");
+                self.printer.err(if self.request.rerun_failed {
+                    "nothing to run again: no test of the recorded run has failed\n"
+                } else {
+                    "nothing to resume: every test of the recorded run has a result\n"
+                });
             }
             Ok(finished_before(job, &sink))
         } else {

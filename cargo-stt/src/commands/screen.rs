@@ -63,7 +63,16 @@ pub(super) fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &P
         RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => None,
         RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
     };
-    Exit::from_outcome(summary.outcome).and(finish(render, deadline, printer))
+    outcome(summary).and(finish(render, deadline, printer))
+}
+
+/// How to exit. That every test has passed can't be said of a run that has left some to a later leg.
+fn outcome(summary: &Summary) -> Exit {
+    if summary.outcome == RunOutcome::Passed && summary.outstanding > 0 {
+        Exit::Stopped
+    } else {
+        Exit::from_outcome(summary.outcome)
+    }
 }
 
 /// Shows what is left of what ended early, as long as that takes no longer than it should.

@@ -112,6 +112,11 @@ pub(super) fn push_ending(page: &mut String, theme: Theme, summary: &Summary, re
         RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => {
             if summary.cancelled && summary.outstanding > 0 {
                 push_cancelled(page, theme, summary);
+            } else if summary.outstanding > 0 {
+                push_word(page, theme, Tone::Warn, "Left");
+                let left = count(summary.outstanding, "test has", "tests have");
+                let _ = writeln!(page, "{left} no result: only what had failed was to run");
+                push_way_on(page, theme, summary, resume);
             }
         }
         RunOutcome::Stopped => push_stopped(page, theme, summary, resume),
@@ -290,6 +295,17 @@ mod tests {
     fn a_whole_run_needs_no_more_words() {
         assert_eq!(ending(&summary(RunOutcome::Passed)), "");
         assert_eq!(ending(&summary(RunOutcome::Failed)), "");
+    }
+
+    #[test]
+    fn a_run_of_what_had_failed_says_what_it_has_left() {
+        let mut rerun = summary(RunOutcome::Passed);
+        rerun.counts.failed = 0;
+        rerun.outstanding = 2;
+        assert_eq!(
+            ending(&rerun),
+            "        Left 2 tests have no result: only what had failed was to run\n  checkpoint target/stt-checkpoint.json\n  go on with cargo stt --resume\n"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::mem::take;
 
 use crate::checkpoint::fingerprint::BinaryRecord;
 use crate::checkpoint::fingerprint::Fingerprint;
@@ -12,6 +13,7 @@ use crate::checkpoint::load::Loaded;
 use crate::id::BinaryId;
 use crate::id::TestId;
 use crate::outcome::Exit;
+use crate::outcome::Failure;
 use crate::outcome::TestOutcome;
 use crate::outcome::signal_name;
 
@@ -28,7 +30,8 @@ pub struct Selected {
 }
 
 /// What a resumed run keeps, and what it does. Each selected test is in exactly one of `kept`, `run`,
-/// `suspects`, `condemned` and `ignored`; indices are those of the selected tests, in their order.
+/// `suspects`, `condemned`, `ignored`, `left` and `left_suspects`; indices are those of the selected tests, in their
+/// order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResumePlan {
     /// The results that still hold, in the order of the selected tests.
@@ -41,6 +44,10 @@ pub struct ResumePlan {
     pub condemned: Vec<Condemned>,
     /// The tests to be counted as ignored that have no such result yet.
     pub ignored: Vec<usize>,
+    /// The tests without a result that this leg leaves to a later one.
+    pub left: Vec<usize>,
+    /// The suspects that it leaves to a later one.
+    pub left_suspects: Vec<Suspect>,
     /// The results that hold no longer, by binary, in the order of the binaries' ids.
     pub dropped: Vec<Dropped>,
     /// How many of the tests to run are of binaries that the checkpoint does not know.
@@ -100,7 +107,56 @@ impl ResumePlan {
         }
     }
 
-    /// Whether nothing is left to run: the recorded run is the whole run.
+    /// Takes the tests that failed in `loaded` for tests without a result, and leaves all others without one to a
+    /// later leg, unless `rest` says that these run, too. What failed because the run could not go on while it ran
+    /// runs alone.
+    #[must_use]
+    pub fn rerun_failed(mut self, loaded: &Loaded, selected: &[Selected], rest: bool) -> Self {
+        let failed = loaded.results.iter();
+        let failed = failed.filter(|result| result.outcome.is_failed());
+        let failed: HashMap<&TestId, &TestOutcome> = failed
+            .map(|result| (&result.test, &result.outcome))
+            .collect();
+        let again = |index: usize| {
+            let Selected { test, ignored } = &selected[index];
+            failed.get(test).copied().filter(|_| !ignored)
+        };
+        self.kept
+            .retain(|result| !result.outcome.is_failed() || !failed.contains_key(&result.test));
+        let left = |plan: &mut Self, index: usize| {
+            if rest {
+                plan.run.push(index);
+            } else {
+                plan.left.push(index);
+            }
+        };
+        let (run, suspects) = (take(&mut self.run), take(&mut self.suspects));
+        for index in 0..selected.len() {
+            match again(index) {
+                Some(TestOutcome::Failed(Failure::Suspect { .. } | Failure::Breach { .. })) => {
+                    self.suspects.push(Suspect {
+                        index,
+                        breaches: 1,
+                        evidence: Vec::new(),
+                    });
+                }
+                Some(_) => self.run.push(index),
+                None if run.binary_search(&index).is_ok() => left(&mut self, index),
+                None => {}
+            }
+        }
+        let others = suspects
+            .into_iter()
+            .filter(|suspect| again(suspect.index).is_none());
+        if rest {
+            self.suspects.extend(others);
+        } else {
+            self.left_suspects = others.collect();
+        }
+        self
+    }
+
+    /// Whether nothing is left to run: the recorded run is the whole run, or the rest is for a later leg.
     pub fn is_complete(&self) -> bool {
         self.run.is_empty() && self.suspects.is_empty() && self.condemned.is_empty()
     }
@@ -110,7 +166,8 @@ impl ResumePlan {
     /// results of the ignored and the condemned are new, and not among it.
     pub fn carried<'a>(&'a self, selected: &'a [Selected]) -> impl Iterator<Item = Record> + 'a {
         let kept = self.kept.iter().cloned().map(Record::Result);
-        let suspects = self.suspects.iter().filter_map(|suspect| {
+        let suspects = self.suspects.iter().chain(&self.left_suspects);
+        let suspects = suspects.filter_map(|suspect| {
             Some(Record::Unfinished(UnfinishedRecord {
                 test: selected.get(suspect.index)?.test.clone(),
                 why: None,
@@ -276,8 +333,6 @@ mod tests {
     use crate::checkpoint::format::tests::result;
     use crate::checkpoint::format::tests::test_id;
     use crate::checkpoint::load::read;
-    use crate::outcome::Exit;
-    use crate::outcome::Failure;
     use crate::outcome::RunOutcome;
     use crate::outcome::Unfinished;
     use proptest::collection::vec;
@@ -364,6 +419,62 @@ mod tests {
             }
         );
         assert!(!plan.is_complete());
+    }
+
+    #[test]
+    fn failed_tests_run_again_and_the_rest_stays_as_it_is() {
+        let breach = TestOutcome::Failed(Failure::Breach {
+            reason: "memory".to_owned(),
+        });
+        let records = [
+            done("a", TestOutcome::Passed),
+            done("b", failed()),
+            done("c", TestOutcome::Ignored),
+            unfinished("d", Some(Unfinished::Stopped), 1),
+            unfinished("e", Some(Unfinished::Stopped), 0),
+            done("f", breach),
+            finished(RunOutcome::Stopped),
+        ];
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let selected: Vec<Selected> = names.map(|name| selected(name, name == "c")).into();
+        let loaded = loaded(&header(), &records);
+        let suspect = |index, evidence: &[&str]| Suspect {
+            index,
+            breaches: 1,
+            evidence: evidence.iter().map(ToString::to_string).collect(),
+        };
+        let whole = plan(&loaded, &selected, &header().binaries);
+        let kept = vec![
+            result(test_id("app", "a"), TestOutcome::Passed),
+            result(test_id("app", "c"), TestOutcome::Ignored),
+        ];
+        let only = whole.clone().rerun_failed(&loaded, &selected, false);
+        let expected = ResumePlan {
+            kept: kept.clone(),
+            run: vec![1],
+            suspects: vec![suspect(5, &[])],
+            left: vec![4],
+            left_suspects: vec![suspect(3, &["time 1"])],
+            ..ResumePlan::default()
+        };
+        assert_eq!(only, expected);
+        assert_eq!(
+            only.carried(&selected).count(),
+            4,
+            "no suspect is forgotten"
+        );
+        let all = whole.rerun_failed(&loaded, &selected, true);
+        let expected = ResumePlan {
+            kept,
+            run: vec![1, 4],
+            suspects: vec![suspect(5, &[]), suspect(3, &["time 1"])],
+            ..ResumePlan::default()
+        };
+        assert_eq!(all, expected);
+        // A result that holds no longer says all the same what has to be tried again.
+        let rebuilt = [binary("app", "rebuilt")];
+        let plan = plan(&loaded, &selected, &rebuilt).rerun_failed(&loaded, &selected, false);
+        assert_eq!((plan.run, plan.left), (vec![1], vec![0, 3, 4]));
     }
 
     #[test]

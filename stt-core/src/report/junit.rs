@@ -230,6 +230,7 @@ fn reason(summary: &Summary) -> String {
         }
         RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => {
             let failures = match summary.counts.failed {
+                0 => return "only tests that had failed were to run".to_owned(),
                 1 => "1 failure".to_owned(),
                 count => format!("{count} failures"),
             };

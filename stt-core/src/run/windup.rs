@@ -79,7 +79,7 @@ pub fn finished_before(job: Job, sink: &Sink) -> Summary {
         counts,
         total: outline.total,
         kept: outline.kept,
-        outstanding: 0,
+        outstanding: outline.total.saturating_sub(counts.finished()),
         elapsed: Duration::ZERO,
         failed: outline.failed,
         checkpoint: None,
