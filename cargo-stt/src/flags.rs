@@ -53,6 +53,11 @@ pub(crate) fn run_flags(
             on(args.coordinator.no_coordinator, "false"),
         ),
         (
+            "--no-containers",
+            "containers.enabled",
+            on(args.containers.no_containers, "false"),
+        ),
+        (
             "--auto-restart",
             "restart.auto",
             on(record.auto_restart, "true"),

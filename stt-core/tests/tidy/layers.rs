@@ -11,6 +11,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "cgroup",
             "clock",
             "command",
+            "container",
             "fs",
             "id",
             "limits",
@@ -25,6 +26,7 @@ const ROWS: [(&[&str], Row); 4] = [
     (
         &[
             "checkpoint",
+            "containers",
             "coordinator",
             "discovery",
             "guard",
