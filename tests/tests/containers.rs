@@ -1,6 +1,8 @@
 //! What tests make with a real container engine ends with them, however they or the run end, and nobody else's
 //! does. Without an engine each of these tests says that it is skipped.
 
+use std::io::Read as _;
+use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -251,6 +253,93 @@ fn everything_that_belongs_to_a_container_goes_with_it() {
         docker(&[kind, "inspect", &name]).expect_err("it is gone");
     }
     engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_removed_is_named_with_the_command_that_does_it() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let args = [
+        "--exact",
+        "leaves_a_network_that_others_use",
+        "--config=containers.budget=1s",
+    ];
+    let stt = engine.json(&lab, &args);
+    let finished = stt
+        .env("CONTAINERS_STRANGER", &engine.stranger)
+        .run()
+        .code(0);
+    let name = trace(&lab, "name");
+    let id = docker(&["network", "inspect", "--format", "{{.Id}}", &name]);
+    let id = id.expect("it is in use");
+    docker(&["network", "disconnect", &name, &engine.stranger]).expect("it is in there");
+    docker(&["network", "rm", &name]).expect("it is ours");
+    let report = finished.report();
+    let warnings: Vec<_> = report
+        .of("warning")
+        .filter_map(|line| line["message"].as_str())
+        .collect();
+    let command = format!(
+        "docker -H unix:///var/run/docker.sock network rm {}",
+        &id[..12]
+    );
+    let told = |warning: &&str| warning.contains(&name) && warning.contains(&command);
+    assert!(
+        warnings.len() == 1 && warnings.iter().all(told),
+        "{warnings:?}"
+    );
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+/// An engine that answers once and never again.
+#[test]
+fn an_engine_that_is_silent_costs_the_budget_and_is_told() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let path = lab.path("engine.sock");
+    let listener = UnixListener::bind(&path).expect("a path that is free");
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).expect("a request");
+            if request[..count].starts_with(b"POST") {
+                let body = "{\"Id\":\"x\",\"Warnings\":[]}";
+                let head = format!(
+                    "HTTP/1.1 201 Created\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream
+                    .write_all(format!("{head}{body}").as_bytes())
+                    .expect("a client");
+            } else {
+                silent.push(stream);
+            }
+        }
+    });
+    let stt = engine.json(
+        &lab,
+        &["--exact", "asks_by_itself", "--config=containers.budget=1s"],
+    );
+    let finished = stt
+        .env("DOCKER_HOST", format!("unix://{path}"))
+        .run()
+        .code(0);
+    let report = finished.report();
+    let warning = report.one("warning");
+    let says = |name: &str, text: &str| {
+        warning[name]
+            .as_str()
+            .is_some_and(|said| said.contains(text))
+    };
+    assert!(says("message", "did not answer in time"), "{warning}");
+    assert!(
+        says("hint", "ps -a --filter label=dev.cargo-stt.run."),
+        "{warning}"
+    );
     lab.assert_clean();
 }
 

@@ -1,10 +1,11 @@
 //! The container engine of a run's tests: the proxy in front of it, and the end of what they leave there.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ use crate::run::Sink;
 use crate::run::error::chain;
 use crate::run::event::Event;
 use crate::run::queue::Queue;
+use crate::run::session::descriptors;
 use crate::run::supervision::Note;
+use crate::schedule::affordable_clients;
 
 /// The stack of a thread that talks to an engine: the client's futures are large where they are not optimised.
 const STACK: usize = 4 << 20;
@@ -67,8 +70,8 @@ pub(crate) struct Containers {
     run: RunId,
     budget: Duration,
     clock: Clock,
-    /// Whether it was told that the engine can't be asked.
-    told: AtomicBool,
+    /// What was told: once is enough.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Session {
@@ -112,12 +115,13 @@ impl Session {
                 drop(registration.has_engine(address));
             }
         });
+        let most = affordable_clients(descriptors(), place.slots);
         Ok(Containers {
-            proxy: Proxy::start(dir, place.slots, engine, place.run, notify)?,
+            proxy: Proxy::start(dir, place.slots, most, engine, place.run, notify)?,
             run: place.run.clone(),
             budget: place.budget,
             clock: self.clock,
-            told: AtomicBool::new(false),
+            told: Mutex::default(),
         })
     }
 }
@@ -164,26 +168,26 @@ impl Containers {
         match in_own_thread(engine, scope) {
             Ok(cleared) => {
                 for stuck in cleared.stuck {
-                    warn(queue, stuck.to_string(), None);
+                    self.warn(queue, stuck.to_string(), None);
                 }
                 cleared.removed
             }
             Err(error) => {
-                if !self.told.swap(true, Ordering::Relaxed) {
-                    let message = format!("containers of tests may be left: {}", chain(&error));
-                    let label = key(&self.run);
-                    let hint =
-                        format!("`docker -H {engine} ps -a --filter label={label}` shows them");
-                    warn(queue, message, Some(hint));
-                }
+                let message = format!("containers of tests may be left: {}", chain(&error));
+                let label = key(&self.run);
+                let hint = format!("`docker -H {engine} ps -a --filter label={label}` shows them");
+                self.warn(queue, message, Some(hint));
                 Vec::new()
             }
         }
     }
-}
 
-fn warn(queue: &Queue, message: String, hint: Option<String>) {
-    queue.push(Event::Warning(Warning { message, hint }));
+    fn warn(&self, queue: &Queue, message: String, hint: Option<String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(message.clone()) {
+            queue.push(Event::Warning(Warning { message, hint }));
+        }
+    }
 }
 
 /// A slot's own stack is small.

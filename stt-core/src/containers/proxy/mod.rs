@@ -46,9 +46,6 @@ pub(super) const NAME: &str = ".stt-engine-";
 /// How long the rest waits after an `accept` that was refused for want of descriptors.
 const BREATH: u8 = 50;
 
-/// How many clients are served at once. Others wait.
-const MOST: usize = 512;
-
 /// Who is told where the engine is, before the first thing is made there.
 pub type Notify = Box<dyn Fn(&Address) + Send>;
 
@@ -134,13 +131,15 @@ impl Desk {
 }
 
 impl Proxy {
-    /// Opens a socket for each of so many slots, below `dir`, and starts the thread.
+    /// Opens a socket for each of so many slots, below `dir`, and starts the thread, which serves at most `most`
+    /// clients at once; others wait.
     ///
     /// # Errors
     /// The path is too long for a socket, or the system refuses sockets or a thread.
     pub fn start(
         dir: &Utf8Path,
         slots: usize,
+        most: usize,
         engine: Engine,
         run: &RunId,
         notify: Notify,
@@ -158,6 +157,7 @@ impl Proxy {
             notify: Some(notify),
             waking: waking.into(),
             clients: Vec::new(),
+            most,
             out_of_breath: false,
         };
         let thread = thread::Builder::new()
@@ -228,6 +228,7 @@ struct Server {
     notify: Option<Notify>,
     waking: OwnedFd,
     clients: Vec<Connection>,
+    most: usize,
     out_of_breath: bool,
 }
 
@@ -257,7 +258,7 @@ impl Server {
     /// callers. Says whether to go on.
     fn wait(&self, busy: &mut Vec<(bool, bool)>, callers: &mut Vec<usize>) -> bool {
         let mut fds = vec![PollFd::new(self.waking.as_fd(), PollFlags::POLLIN)];
-        let listens = !self.out_of_breath && self.clients.len() < MOST;
+        let listens = !self.out_of_breath && self.clients.len() < self.most;
         let listeners = if listens { &*self.desks } else { &[] };
         fds.extend(
             listeners
@@ -366,7 +367,7 @@ impl Server {
     fn accept(&mut self, slot: usize) {
         let desk = Arc::clone(&self.desks[slot]);
         let mut state = desk.state();
-        while self.clients.len() < MOST {
+        while self.clients.len() < self.most {
             match desk.listener.accept() {
                 Ok((client, _)) => {
                     if client.set_nonblocking(true).is_ok() {

@@ -41,7 +41,7 @@ fn start(serve: impl Fn(UnixStream) + Clone + Send + 'static) -> Fake {
     Fake {
         connections,
         notified,
-        proxy: Some(Proxy::start(&dir, 2, engine, &run, notify).unwrap()),
+        proxy: Some(Proxy::start(&dir, 2, 8, engine, &run, notify).unwrap()),
         _dir: held,
     }
 }
@@ -215,7 +215,7 @@ fn a_path_that_is_too_long_is_refused() {
     };
     let dir = Utf8PathBuf::from(format!("/tmp/{}", "x".repeat(120)));
     let run = RunId::from_random([7; 16]);
-    let refused = Proxy::start(&dir, 1, engine, &run, Box::new(|_| ())).unwrap_err();
+    let refused = Proxy::start(&dir, 1, 8, engine, &run, Box::new(|_| ())).unwrap_err();
     assert!(refused.to_string().contains("too long"), "{refused}");
 }
 
