@@ -71,6 +71,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) coordinator: CoordinatorArgs,
     #[command(flatten)]
+    pub(crate) containers: ContainerArgs,
+    #[command(flatten)]
     pub(crate) reporter: ReporterArgs,
     #[command(flatten)]
     pub(crate) colour: ColourArgs,
@@ -331,6 +333,14 @@ pub(crate) struct CoordinatorArgs {
     /// Keep no record of this run, and don't clear up after killed ones
     #[arg(long, visible_alias = "no-daemon")]
     pub(crate) no_coordinator: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Containers")]
+pub(crate) struct ContainerArgs {
+    /// Let tests talk to the container engine themselves, and don't remove what they leave there
+    #[arg(long)]
+    pub(crate) no_containers: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use stt_core::config::Flag;
 use stt_core::selection::RunIgnored;
 
 use crate::cli::GuardArgs;
+use crate::cli::ReporterArgs;
 use crate::cli::RunArgs;
 use crate::cli::TestArgs;
 use crate::error::Error;
@@ -23,8 +24,6 @@ pub(crate) fn run_flags(
     let absolute = |path: &String| cwd.join(path).into_string();
     let path = record.checkpoint.as_ref().map(absolute);
     let junit = reporter.junit.as_ref().map(absolute);
-    let status = reporter.status_level.clone();
-    let final_status = reporter.final_status_level.clone();
     let table = [
         (
             "--test-threads",
@@ -58,30 +57,20 @@ pub(crate) fn run_flags(
             on(args.coordinator.no_coordinator, "false"),
         ),
         (
+            "--no-containers",
+            "containers.enabled",
+            on(args.containers.no_containers, "false"),
+        ),
+        (
             "--auto-restart",
             "restart.auto",
             on(record.auto_restart, "true"),
         ),
         ("--max-restarts", "restart.max", record.max_restarts.clone()),
         ("--junit", "report.junit", junit),
-        ("--status-level", "output.status-level", status),
-        (
-            "--final-status-level",
-            "output.final-status-level",
-            final_status,
-        ),
-        (
-            "--success-output",
-            "output.success-output",
-            reporter.success_output.clone(),
-        ),
-        (
-            "--failure-output",
-            "output.failure-output",
-            reporter.failure_output.clone(),
-        ),
     ];
     let table = table.into_iter().chain(guard_table(&args.guard));
+    let table = table.chain(output_table(reporter));
     let given = table.filter_map(|(name, key, value)| Some(flag(name, key, value?)));
     let ignored = ignored_flag(&args.tests, libtest)?;
     Ok(given
@@ -92,6 +81,21 @@ pub(crate) fn run_flags(
 
 /// An option's name, its key, and the value that it gives the key.
 type Setter = (&'static str, &'static str, Option<String>);
+
+fn output_table(reporter: &ReporterArgs) -> [Setter; 4] {
+    let (status, last) = (&reporter.status_level, &reporter.final_status_level);
+    let (success, failure) = (&reporter.success_output, &reporter.failure_output);
+    [
+        ("--status-level", "output.status-level", status.clone()),
+        (
+            "--final-status-level",
+            "output.final-status-level",
+            last.clone(),
+        ),
+        ("--success-output", "output.success-output", success.clone()),
+        ("--failure-output", "output.failure-output", failure.clone()),
+    ]
+}
 
 fn guard_table(guard: &GuardArgs) -> [Setter; 7] {
     let memory = guard.memory_threshold.clone();

@@ -16,6 +16,7 @@ compile_error!(
 pub(crate) mod cgroup;
 pub mod clock;
 pub mod command;
+pub mod container;
 pub mod fs;
 pub mod id;
 pub mod limits;
@@ -28,6 +29,7 @@ pub mod units;
 pub mod config;
 
 pub mod checkpoint;
+pub mod containers;
 pub mod coordinator;
 pub mod discovery;
 pub mod guard;

@@ -64,7 +64,7 @@ pub enum Failure {
         /// The most memory that it was known to use.
         peak: Bytes,
     },
-    /// It passed, and left processes behind where that is not allowed.
+    /// It passed, and left something behind where that is not allowed.
     Leak,
     /// It was running when the runner died or the guard stopped the run, more than once: it is not run
     /// again.
@@ -102,7 +102,7 @@ impl fmt::Display for Failure {
                     "killed by the kernel because memory was short, used {peak}"
                 )
             }
-            Self::Leak => f.write_str("left processes behind"),
+            Self::Leak => f.write_str("left something behind"),
             Self::Suspect { evidence } => write!(f, "not run a third time: {evidence}"),
             Self::Start { reason } => write!(f, "could not be started: {reason}"),
             Self::Output { reason } => write!(f, "its output could not be read: {reason}"),

@@ -194,6 +194,11 @@ impl Lab {
         )
     }
 
+    /// Something when a test has left a trace of this name.
+    pub fn is_there(&self, name: &str) -> Option<()> {
+        self.traces.join(name).exists().then_some(())
+    }
+
     /// Whether this attacker's family is complete.
     pub fn is_up(&self, name: &str) -> bool {
         self.traces.join(format!("{name}.up")).exists()

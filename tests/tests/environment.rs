@@ -70,9 +70,16 @@ fn a_test_sees_what_it_sees_under_cargo_test() {
             }
         }
         for key in ours.keys().filter(|key| !theirs.contains_key(*key)) {
-            let added = ["NEXTEST", "__NEXTEST", "STT", "TMPDIR"]
-                .iter()
-                .any(|ours| key.starts_with(ours));
+            let added = [
+                "NEXTEST",
+                "__NEXTEST",
+                "STT",
+                "TMPDIR",
+                "DOCKER_HOST",
+                "CONTAINER_HOST",
+            ]
+            .iter()
+            .any(|ours| key.starts_with(ours));
             // nextest sets it for integration tests with `-` turned into `_` as well.
             assert!(
                 added || key == "CARGO_BIN_EXE_env_tool",

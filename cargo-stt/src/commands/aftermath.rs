@@ -15,6 +15,7 @@ use crate::env::Surroundings;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::printer::Printer;
+use crate::render::things;
 
 /// How many processes are named.
 const NAMED: usize = 5;
@@ -84,6 +85,7 @@ fn death(aftermath: &Aftermath) -> Error {
         ),
     };
     let mut details = vec![processes(aftermath)];
+    details.extend(containers(aftermath));
     details.extend(aftermath.failures.iter().cloned());
     details.extend(
         aftermath
@@ -96,6 +98,18 @@ fn death(aftermath: &Aftermath) -> Error {
         (Some(_), None) => error.hint("the same command with --resume goes on"),
         (Some(_) | None, _) => error,
     }
+}
+
+/// What was removed from a container engine.
+fn containers(aftermath: &Aftermath) -> Option<String> {
+    let found = &aftermath.containers;
+    let names = found.iter().take(NAMED).map(ToString::to_string);
+    let mut names: Vec<_> = names.collect();
+    if found.len() > names.len() {
+        names.push(format!("and {} more", found.len() - names.len()));
+    }
+    let what = things(found);
+    (!found.is_empty()).then(|| format!("{what} of its tests removed: {}", names.join(", ")))
 }
 
 fn crashed(exit: Exit) -> String {
@@ -143,6 +157,7 @@ mod tests {
             exit,
             ending,
             swept: Swept::default(),
+            containers: Vec::new(),
             checkpoint: Some("target/stt-checkpoint.json".into()),
             failures: Vec::new(),
             restart: None,

@@ -245,7 +245,8 @@ impl<'a> Command<'a> {
             let path = tmpdir.path().to_owned();
             self.session.tell(&Note::TmpDir { path });
         }
-        let env = self.test_environment(tmpdir.as_ref());
+        let own = tmpdir.as_ref().filter(|_| config.run.tmpdir == TmpDir::Own);
+        let env = self.test_environment(own);
         Ok(Begun {
             run,
             leg,
@@ -340,8 +341,9 @@ impl<'a> Command<'a> {
 
     fn tmpdir(&self, config: &Config, run: &RunId) -> Result<Option<OwnDir>, RunError> {
         match config.run.tmpdir {
-            TmpDir::Inherit => Ok(None),
-            TmpDir::Own => OwnDir::create(&self.surroundings.temporary(), run)
+            TmpDir::Inherit if !config.containers.enabled => Ok(None),
+            // The sockets for containers need a place of their own in any case.
+            TmpDir::Inherit | TmpDir::Own => OwnDir::create(&self.surroundings.temporary(), run)
                 .map(Some)
                 .map_err(|source| RunError::Setup {
                     what: "the run's temporary directory".to_owned(),

@@ -35,5 +35,6 @@ pub(crate) use overview::show_status;
 pub(crate) use reaped::list_reaped;
 pub(crate) use reaped::list_warnings;
 pub(crate) use screen::renderer;
+pub(crate) use status::things;
 pub(crate) use thread::Drained;
 pub(crate) use thread::RenderThread;

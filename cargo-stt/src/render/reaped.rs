@@ -9,6 +9,8 @@ use stt_core::run::Reaping;
 use crate::render::human::push_warning;
 use crate::render::status::INDENT;
 use crate::render::status::push_process;
+use crate::render::status::push_thing;
+use crate::render::status::things;
 use crate::render::summary::count;
 use crate::render::summary::push_word;
 use crate::render::text::plain;
@@ -18,7 +20,8 @@ use crate::render::theme::Tone;
 /// Adds the line that tells it at the start of a run; with those who are still alive, where there are
 /// any.
 pub(super) fn push_reaped(page: &mut String, theme: Theme, reaped: &Reaped) {
-    let gone = !reaped.ended.is_empty() || !reaped.directories.is_empty();
+    let gone =
+        !reaped.ended.is_empty() || !reaped.directories.is_empty() || !reaped.containers.is_empty();
     if gone {
         push_line(page, theme, "Reaped", reaped);
     }
@@ -41,6 +44,9 @@ pub(crate) fn list_reaped(found: &Reaping, dry_run: bool, colour: bool) -> Strin
         for directory in &reaped.directories {
             let _ = writeln!(page, "{:INDENT$}{}", "", plain(directory.as_str()));
         }
+        for thing in &reaped.containers {
+            push_thing(&mut page, "", thing);
+        }
         push_left(&mut page, theme, reaped);
     }
     page
@@ -61,11 +67,14 @@ fn push_line(page: &mut String, theme: Theme, word: &str, reaped: &Reaped) {
     let directories = reaped.directories.len();
     let processes = (processes > 0).then(|| count(processes, "process", "processes"));
     let directories = (directories > 0).then(|| count(directories, "directory", "directories"));
-    let what: Vec<_> = processes.into_iter().chain(directories).collect();
-    let what = if what.is_empty() {
-        "nothing".to_owned()
-    } else {
-        what.join(" and ")
+    let containers = reaped.containers.len();
+    let containers = (containers > 0).then(|| things(&reaped.containers));
+    let what = processes.into_iter().chain(containers).chain(directories);
+    let what: Vec<_> = what.collect();
+    let what = match what.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
     };
     let (run, workspace) = (reaped.run.short(), plain(reaped.workspace.as_str()));
     let _ = writeln!(page, "{what} that run {run} of {workspace} had left behind");
@@ -116,6 +125,7 @@ mod tests {
             left: Vec::new(),
             more: 0,
             directories: vec!["/tmp/stt-07070707".into()],
+            containers: Vec::new(),
         }
     }
 
@@ -138,7 +148,7 @@ mod tests {
         show(json, &events[..1], &screen);
         assert_eq!(
             screen.stdout().trim_end(),
-            r#"{"type":"reaped","run":"07070707-0707-4707-8707-070707070707","workspace":"/home/me/app","ended":[{"pid":5,"command":"sleep 60","ports":[]},{"pid":7,"command":"a\nb","ports":[]}],"left":[],"more":0,"directories":["/tmp/stt-07070707"]}"#
+            r#"{"type":"reaped","run":"07070707-0707-4707-8707-070707070707","workspace":"/home/me/app","ended":[{"pid":5,"command":"sleep 60","ports":[]},{"pid":7,"command":"a\nb","ports":[]}],"left":[],"more":0,"directories":["/tmp/stt-07070707"],"containers":[]}"#
         );
     }
 

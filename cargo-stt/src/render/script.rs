@@ -253,6 +253,7 @@ impl Script {
             checkpoint: Some("target/stt-checkpoint.json".into()),
             stop: None,
             swept: Vec::new(),
+            swept_containers: Vec::new(),
             cancelled: false,
         };
         more(&mut summary);

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use stt_core::config::StatusLevel;
+use stt_core::container::Kind;
+use stt_core::container::Thing;
 use stt_core::id::TestId;
 use stt_core::limits::Resources;
 use stt_core::outcome::Failure;
@@ -253,9 +255,28 @@ fn push_leak(page: &mut String, leak: &Leak) {
     for process in &leak.processes {
         push_process(page, "left behind, and ended: ", process);
     }
+    for thing in &leak.containers {
+        push_thing(page, "left behind, and removed: ", thing);
+    }
     if leak.output_open {
         let _ = writeln!(page, "{:INDENT$}left behind: its output, still open", "");
     }
+}
+
+/// How many of what there are: `2 containers and 1 network`.
+pub(crate) fn things(things: &[Thing]) -> String {
+    let parts = [Kind::Container, Kind::Network, Kind::Volume].map(|kind| {
+        let number = things.iter().filter(|thing| thing.kind == kind).count();
+        let ending = if number == 1 { "" } else { "s" };
+        (number > 0).then(|| format!("{number} {}{ending}", kind.name()))
+    });
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    parts.join(" and ")
+}
+
+/// Adds something that was removed from a container engine, on a line of its own.
+pub(super) fn push_thing(page: &mut String, what: &str, thing: &Thing) {
+    let _ = writeln!(page, "{:INDENT$}{what}{}", "", plain(&thing.to_string()));
 }
 
 /// Adds a process that was ended, on a line of its own, and below it the ports that it did not give back.
@@ -420,6 +441,7 @@ mod tests {
     fn what_was_left_behind_is_named_below_the_test() {
         let mut result = finished(TestOutcome::Passed);
         result.leak = Some(Leak {
+            containers: Vec::new(),
             output_open: true,
             processes: vec![
                 LeakedProcess {

@@ -13,6 +13,8 @@ use stt_core::units::show_duration;
 use crate::render::status::INDENT;
 use crate::render::status::push_process;
 use crate::render::status::push_test;
+use crate::render::status::push_thing;
+use crate::render::status::things;
 use crate::render::text::plain;
 use crate::render::text::plain_lines;
 use crate::render::theme::Painted;
@@ -100,6 +102,14 @@ fn push_counts(page: &mut String, theme: Theme, counts: Counts, total: usize) {
 
 /// Adds what follows the list of failures: what was cancelled, what was swept up, and how to go on.
 pub(super) fn push_ending(page: &mut String, theme: Theme, summary: &Summary, resume: &str) {
+    if !summary.swept_containers.is_empty() {
+        push_word(page, theme, Tone::Warn, "Swept");
+        let count = things(&summary.swept_containers);
+        let _ = writeln!(page, "{count} that outlived the tests, now removed:");
+        for thing in &summary.swept_containers {
+            push_thing(page, "", thing);
+        }
+    }
     if !summary.swept.is_empty() {
         push_word(page, theme, Tone::Warn, "Swept");
         let count = count(summary.swept.len(), "process", "processes");
@@ -240,6 +250,7 @@ mod tests {
             checkpoint: Some("target/stt-checkpoint.json".into()),
             stop: None,
             swept: Vec::new(),
+            swept_containers: Vec::new(),
             cancelled: false,
         }
     }

@@ -59,6 +59,7 @@ fn a_run_in_which_all_passes() {
         TestOutcome::Passed,
         |result| {
             result.leak = Some(Leak {
+                containers: Vec::new(),
                 output_open: false,
                 processes: vec![LeakedProcess {
                     pid: 42,
@@ -181,6 +182,7 @@ fn each_status_level_holds_the_ones_before_it() {
     script.finished(&test("app", "i"), 0, TestOutcome::Ignored, |_| {});
     script.finished(&test("app", "leaky"), 1, TestOutcome::Passed, |result| {
         result.leak = Some(Leak {
+            containers: Vec::new(),
             output_open: true,
             processes: Vec::new(),
         });
@@ -257,6 +259,7 @@ fn results_are_shown_again_from_the_final_level_on_and_failures_last() {
     script.passed("slow");
     script.finished(&test("app", "leak"), 1, TestOutcome::Passed, |result| {
         result.leak = Some(Leak {
+            containers: Vec::new(),
             output_open: true,
             processes: Vec::new(),
         });

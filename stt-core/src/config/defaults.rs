@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::CheckpointConfig;
 use super::Config;
+use super::ContainersConfig;
 use super::CoordinatorConfig;
 use super::CpuAction;
 use super::GuardConfig;
@@ -67,6 +68,10 @@ impl Default for Config {
                 path: None,
             },
             coordinator: CoordinatorConfig { enabled: true },
+            containers: ContainersConfig {
+                enabled: true,
+                budget: Duration::from_secs(10),
+            },
             output: OutputConfig {
                 status_level: StatusLevel::Pass,
                 final_status_level: StatusLevel::Fail,

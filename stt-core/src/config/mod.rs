@@ -76,6 +76,8 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
     /// `[coordinator]`: what the runs of a machine know of each other.
     pub coordinator: CoordinatorConfig,
+    /// `[containers]`: what tests make with a container engine.
+    pub containers: ContainersConfig,
     /// `[output]`: what is captured and shown.
     pub output: OutputConfig,
     /// `[report]`: what is written for other programs.
@@ -211,6 +213,15 @@ pub struct CheckpointConfig {
 pub struct CoordinatorConfig {
     /// Whether a run keeps a record, and clears up after runs that were killed.
     pub enabled: bool,
+}
+
+/// `[containers]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainersConfig {
+    /// Whether containers, networks and volumes of tests are known, and end with them.
+    pub enabled: bool,
+    /// How long removing what a test or a run has left may take.
+    pub budget: Duration,
 }
 
 /// `[output]`.

@@ -507,7 +507,7 @@ mod tests {
             "[animals]\nzebra = 1",
             (1, 2, 7),
             "there is no section `animals`",
-            "the sections are run, guard, restart, checkpoint, coordinator, output, report, limits, overrides",
+            "the sections are run, guard, restart, checkpoint, coordinator, containers, output, report, limits, overrides",
         ),
         (
             "memory-threshold = \"80%\"",

@@ -309,6 +309,21 @@ pub static KEYS: &[Key] = &[
         set: |draft, given| put(&mut draft.config.coordinator.enabled, given.boolean()),
     },
     Key {
+        name: "containers.enabled",
+        doc: "Whether containers, networks and volumes of tests are known, and end with them.",
+        accepts: "true or false",
+        set: |draft, given| put(&mut draft.config.containers.enabled, given.boolean()),
+    },
+    Key {
+        name: "containers.budget",
+        doc: "How long removing what a test or a run has left may take.",
+        accepts: r#"a time from "1s" to "10m", such as "10s""#,
+        set: |draft, given| {
+            let time = given.time(&(SECOND..=10 * MINUTE));
+            put(&mut draft.config.containers.budget, time)
+        },
+    },
+    Key {
         name: "output.status-level",
         doc: "Which results are shown while the run goes on.",
         accepts: STATUS_WORDS,

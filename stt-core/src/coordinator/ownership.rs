@@ -376,6 +376,7 @@ mod tests {
                 tmpdir: None,
                 checkpoint: None,
                 output: None,
+                engine: None,
                 adopter: Some(id(MANAGER)),
                 ancestors: vec![id(SHELL), id(MANAGER), id(1)],
             }
@@ -632,6 +633,7 @@ mod tests {
         let heirloom = Heirloom::new(&record, &[], HashSet::new(), &mut world);
         assert!(left(heirloom.judge(test, &mut world)));
         let unknown = Record {
+            engine: None,
             adopter: None,
             ..record
         };

@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::container::Address;
 use crate::id::ProcessId;
 use crate::id::RunId;
 
@@ -39,6 +40,9 @@ pub struct Record {
     /// Where the output of its tests goes that is too much for memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Utf8PathBuf>,
+    /// The container engine at which its tests have made something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Address>,
     /// Who takes over its orphans when the runner dies; absent where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopter: Option<ProcessId>,
@@ -154,7 +158,12 @@ impl Record {
             &record.checkpoint,
             &record.output,
         ];
-        let paths = paths.into_iter().flatten().chain([&record.workspace]);
+        let socket = match &record.engine {
+            Some(Address::Unix(path)) => Some(path),
+            Some(Address::Tcp(_)) | None => None,
+        };
+        let paths = paths.into_iter().flatten().chain(socket);
+        let paths = paths.chain([&record.workspace]);
         for path in paths {
             if !is_plain(path) {
                 return Err(RecordFault::Path(path.clone()));
@@ -208,6 +217,7 @@ mod tests {
             tmpdir: Some("/tmp/stt-07070707".into()),
             checkpoint: Some("/home/me/target/stt-checkpoint.json".into()),
             output: Some("/home/me/target/stt/output/07070707".into()),
+            engine: Some(Address::Unix("/run/docker.sock".into())),
             adopter: Some(process(1, 3)),
             ancestors: vec![process(4000, 800), process(1, 3)],
         }
@@ -283,6 +293,12 @@ mod tests {
             let fault = parse(&record).unwrap_err().to_string();
             assert_eq!(fault, format!("`{other}` is no path of a run"));
         }
+        let mut elsewhere = record();
+        elsewhere.engine = Some(Address::Unix("/run/../x".into()));
+        let fault = parse(&elsewhere).unwrap_err().to_string();
+        assert_eq!(fault, "`/run/../x` is no path of a run");
+        elsewhere.engine = Some(Address::Unix("x".into()));
+        assert!(matches!(parse(&elsewhere), Err(RecordFault::Damaged(_))));
         for path in ["../../x", "x", "/tmp/../etc", "", "/tmp/a/../../b"] {
             for change in [
                 |record: &mut Record, path: &str| record.tmpdir = Some(path.into()),

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::fs::TryLockError;
 use std::io;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
@@ -10,6 +12,7 @@ use nix::fcntl::OFlag;
 
 use super::directory::Directory;
 use super::error::CoordinatorError;
+use crate::container::Address;
 use crate::coordinator::Record;
 
 /// How many names are tried. The first is taken unless a dead leg of this run with our process id has
@@ -23,6 +26,8 @@ pub struct Registration {
     name: String,
     /// Shared, so that a supervisor can hold it as well.
     held: File,
+    /// What was told last.
+    record: Mutex<Record>,
 }
 
 impl Registration {
@@ -42,6 +47,7 @@ impl Registration {
                     directory,
                     name,
                     held,
+                    record: Mutex::new(record.clone()),
                 };
                 registration.update(record)?;
                 return Ok(registration);
@@ -65,6 +71,16 @@ impl Registration {
                 path: self.directory.path().join(name),
                 source,
             })
+    }
+
+    /// Tells as well at which engine the run's tests make something.
+    ///
+    /// # Errors
+    /// As for [`Registration::update`].
+    pub fn has_engine(&self, engine: &Address) -> Result<(), CoordinatorError> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.engine = Some(engine.clone());
+        self.update(&record)
     }
 
     pub(super) fn directory(&self) -> &Directory {

@@ -297,6 +297,7 @@ mod tests {
             tmpdir: None,
             checkpoint: None,
             output: None,
+            engine: None,
             adopter: None,
             ancestors: Vec::new(),
         }

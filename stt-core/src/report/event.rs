@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::container::Thing;
 use crate::id::RunId;
 use crate::id::TestId;
 use crate::limits::Resources;
@@ -128,6 +129,8 @@ pub struct Leak {
     pub output_open: bool,
     /// Processes, which were ended.
     pub processes: Vec<LeakedProcess>,
+    /// What it had made with a container engine, which was removed.
+    pub containers: Vec<Thing>,
 }
 
 impl Leak {
@@ -140,7 +143,11 @@ impl Leak {
             let still_held = process.still_held.iter().map(ToString::to_string);
             [process.to_string()].into_iter().chain(still_held)
         });
-        open.into_iter().chain(processes).collect()
+        let containers = self.containers.iter().map(ToString::to_string);
+        open.into_iter()
+            .chain(processes)
+            .chain(containers)
+            .collect()
     }
 }
 
@@ -285,12 +292,30 @@ pub struct Reaped {
     pub more: usize,
     /// Its directories, which were removed.
     pub directories: Vec<Utf8PathBuf>,
+    /// What its tests had made with a container engine, which was removed.
+    pub containers: Vec<Thing>,
 }
 
 impl Reaped {
+    /// A run of which nothing was found yet.
+    pub fn nothing(run: RunId, workspace: Utf8PathBuf) -> Self {
+        Self {
+            run,
+            workspace,
+            ended: Vec::new(),
+            left: Vec::new(),
+            more: 0,
+            directories: Vec::new(),
+            containers: Vec::new(),
+        }
+    }
+
     /// Whether it had left nothing.
     pub fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.left.is_empty() && self.directories.is_empty()
+        self.ended.is_empty()
+            && self.left.is_empty()
+            && self.directories.is_empty()
+            && self.containers.is_empty()
     }
 }
 
@@ -381,6 +406,8 @@ pub struct Summary {
     pub stop: Option<StopReport>,
     /// Processes that no test could be blamed for, ended after the last test.
     pub swept: Vec<LeakedProcess>,
+    /// What no test could be blamed for of what was made with a container engine, removed after the last test.
+    pub swept_containers: Vec<Thing>,
     /// Whether the run was cancelled because of failures, so that tests were not run.
     pub cancelled: bool,
 }

@@ -378,6 +378,7 @@ mod tests {
             checkpoint: None,
             stop: None,
             swept: Vec::new(),
+            swept_containers: Vec::new(),
             cancelled: false,
         }
     }
@@ -444,6 +445,7 @@ mod tests {
         let number = 8080;
         let address = "127.0.0.1".parse().unwrap();
         passed.leak = Some(Leak {
+            containers: Vec::new(),
             output_open: true,
             processes: vec![LeakedProcess {
                 pid: 4711,

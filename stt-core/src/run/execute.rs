@@ -38,6 +38,7 @@ use crate::run::RunError;
 use crate::run::Session;
 use crate::run::Sink;
 use crate::run::child::setup;
+use crate::run::containers::Place;
 use crate::run::dispatcher::dispatch;
 use crate::run::error::chain;
 use crate::run::event::Standing;
@@ -49,8 +50,8 @@ use crate::run::opening::known_results;
 use crate::run::opening::open_checkpoint;
 use crate::run::perform::Performer;
 use crate::run::queue::Queue;
+use crate::run::reader;
 use crate::run::reader::FamilyReader;
-use crate::run::reader::Place;
 use crate::run::recorder::Recorder;
 use crate::run::session::descriptors;
 use crate::run::slot::Shared;
@@ -121,6 +122,7 @@ pub struct Manner {
 
 /// What a run has at its side while tests run.
 pub(crate) struct Stage {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) watcher: Option<Watcher>,
@@ -155,6 +157,15 @@ impl Session {
             self.family.has_files_in(dir.path());
         }
         let watched = config.guard.enabled || job.suite.is_watched();
+        let containers = config.containers.enabled.then(|| Place {
+            dir: tmpdir.as_ref().map(OwnDir::path),
+            slots: setup_of_machine.threads,
+            run: &job.run,
+            budget: config.containers.budget,
+            binaries: job.suite.binaries(),
+            membership: membership.as_ref(),
+        });
+        let containers = containers.and_then(|place| self.stand_before_engine(place, sink));
         let shared = Arc::new(Shared {
             suite: Arc::new(job.suite),
             writer: writer.clone(),
@@ -169,6 +180,7 @@ impl Session {
                 capture: job.manner.capture,
                 success_output: job.manner.success_output,
             },
+            containers,
             lookout: watched.then(Arc::default),
             oom: OomWatch::open(self.clock.now()),
             cores: cores(),
@@ -179,6 +191,7 @@ impl Session {
         let recorder = start_recorder(writer.as_ref(), &queue)?;
         let watcher = self.watch(config, &slots, &shared, job.target_dir)?;
         let mut stage = Stage {
+            shared: Arc::clone(&shared),
             machine: Machine::new(setup_of_machine),
             performer: Performer {
                 suite: Arc::clone(&shared.suite),
@@ -289,7 +302,7 @@ impl Session {
             // Beside the run, a slot is enough: it runs one test at a time, and ends what is left of it.
             let run = (variables::STT_RUN_ID, shared.run.as_str());
             let marker = Marker::new([run, (variables::NEXTEST_TEST_GLOBAL_SLOT, slot.as_str())]);
-            Place::new(control, desk, marker)
+            reader::Place::new(control, desk, marker)
         });
         let reader = FamilyReader::new(
             Arc::clone(&self.family),

@@ -3,6 +3,8 @@
 //! Which process is a dead run's is decided by [`Heirloom`]; here it is only acted on. Every process is
 //! stopped before any is killed, so that none is born unseen while the others die.
 
+mod containers;
+
 use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
@@ -135,14 +137,7 @@ impl Reaper<'_> {
     fn see_to(&mut self, dead: Dead, living: &[Record]) {
         let record = &dead.record;
         let same_boot = boot().is_some_and(|boot| boot == record.owner.boot);
-        let mut reaped = Reaped {
-            run: record.run.clone(),
-            workspace: record.workspace.clone(),
-            ended: Vec::new(),
-            left: Vec::new(),
-            more: 0,
-            directories: Vec::new(),
-        };
+        let mut reaped = Reaped::nothing(record.run.clone(), record.workspace.clone());
         if same_boot {
             // Where its numbers mean other processes, or none, they say nothing about what is left.
             if pid_namespace().as_deref() != Some(record.owner.pid_namespace.as_str()) {
@@ -159,12 +154,13 @@ impl Reaper<'_> {
                 return self.warn(message, "it is tried again at the next start");
             }
         }
-        let complete = reaped.left.is_empty();
+        let is_alive = living.iter().any(|other| other.run == record.run);
+        let cleared = is_alive || self.clear_containers(record, &mut reaped);
+        let complete = reaped.left.is_empty() && cleared;
         if complete && let Some(path) = &record.tmpdir {
             let removed = self.remove_tmpdir(path, record);
             reaped.directories.extend(removed.then(|| path.clone()));
         }
-        let is_alive = living.iter().any(|other| other.run == record.run);
         if complete
             && !is_alive
             && let Some(path) = &record.output
@@ -522,6 +518,7 @@ mod tests {
             tmpdir: None,
             checkpoint: None,
             output: None,
+            engine: None,
             adopter: None,
             ancestors: Everybody::default().ancestors(process.pid),
         }

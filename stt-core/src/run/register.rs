@@ -111,6 +111,7 @@ impl Session {
             tmpdir: owned(particulars.tmpdir),
             checkpoint: owned(particulars.checkpoint),
             output: Some(spill::directory(particulars.target, particulars.run)),
+            engine: None,
             adopter: self.adopter,
             ancestors: Everybody::default().ancestors(process.pid),
         })

@@ -37,7 +37,7 @@ pub struct Session {
     /// What the runner inherited, as a base for every child.
     pub(crate) env: Environment,
     /// Who is told what would be left, were we to die now.
-    supervisor: Option<Teller>,
+    supervisor: Option<Arc<Teller>>,
     /// Who takes over what we leave behind when we die.
     pub(crate) adopter: Option<ProcessId>,
     /// Ends with the session; before that, every signal is ours.
@@ -73,7 +73,7 @@ impl Session {
             family,
             router,
             env,
-            supervisor,
+            supervisor: supervisor.map(Arc::new),
             adopter,
             _watch: watch.map_err(RunError::Signals)?,
         })
@@ -82,6 +82,11 @@ impl Session {
     /// Whether there is a supervisor above us.
     pub(crate) fn is_supervised(&self) -> bool {
         self.supervisor.is_some()
+    }
+
+    /// The way to the supervisor, for other threads.
+    pub(crate) fn teller(&self) -> Option<Arc<Teller>> {
+        self.supervisor.clone()
     }
 
     /// Tells the supervisor what it has to know if we die; nobody, where there is none.

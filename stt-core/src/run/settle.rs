@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::checkpoint;
+use crate::container::Thing;
 use crate::limits::Exceeded;
 use crate::limits::LimitHit;
 use crate::limits::Limits;
@@ -39,6 +40,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) own_peak: Option<Bytes>,
     /// Whether the kernel has just killed somebody because memory was short.
     pub(crate) memory_was_short: bool,
+    /// Whether it has left containers behind, or what belongs to them.
+    pub(crate) left_containers: bool,
     /// Whether a test that leaves something behind has failed.
     pub(crate) leaks_fail: bool,
 }
@@ -98,7 +101,7 @@ pub(crate) fn settled(ended: &Ended, used: &Resources, facts: &Facts<'_>) -> Set
         }),
         None if settled == Settled::Final(TestOutcome::Passed)
             && facts.leaks_fail
-            && ended.left != Left::default() =>
+            && (ended.left != Left::default() || facts.left_containers) =>
         {
             failed(Failure::Leak)
         }
@@ -208,10 +211,11 @@ fn with_peak(hit: LimitHit, used: &Resources) -> LimitHit {
 
 /// What the test left behind, if anything. What a test leaves that was ended was ended with it, and is
 /// no fault of its own.
-pub(crate) fn leak(left: Left) -> Option<Leak> {
+pub(crate) fn leak(left: Left, containers: Vec<Thing>) -> Option<Leak> {
     let leak = Leak {
         output_open: left.output_open,
         processes: left.processes.into_iter().map(leaked).collect(),
+        containers,
     };
     (leak != Leak::default()).then_some(leak)
 }
@@ -391,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_leak_is_written_down_with_its_ports() {
-        assert_eq!(leak(Left::default()), None);
+        assert_eq!(leak(Left::default(), Vec::new()), None);
         let left = Left {
             output_open: true,
             processes: vec![process()],
@@ -401,7 +405,7 @@ mod tests {
             "4711 sleep 1000 (listening on 127.0.0.1:8080)",
             "port 8080 (127.0.0.1:8080) is still held by a process that can't be seen",
         ];
-        assert_eq!(leak(left).unwrap().lines(), expected);
+        assert_eq!(leak(left, Vec::new()).unwrap().lines(), expected);
     }
 
     #[test]
@@ -576,6 +580,7 @@ mod tests {
             peak,
             own_peak: Some(Bytes(1)),
             memory_was_short: true,
+            left_containers: false,
             leaks_fail: true,
         };
         // The kernel killed in the group, which was full.

@@ -36,6 +36,7 @@ use crate::process::own_peak_memory;
 use crate::process::spawn;
 use crate::report::Leak;
 use crate::report::Warning;
+use crate::run::containers::Containers;
 use crate::run::desk::Desk;
 use crate::run::desk::Test;
 use crate::run::error::chain;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) leaks: Leaks,
     /// How tests are started and what is kept of their output.
     pub(crate) style: Style,
+    /// What stands in front of the container engine; `None` where nothing does.
+    pub(crate) containers: Option<Containers>,
     /// Where the sampler waits; `None` when nobody watches.
     pub(crate) lookout: Option<Arc<Lookout>>,
     /// What tells a test that the kernel killed for want of memory from others.
@@ -185,9 +188,12 @@ impl Worker {
         if order.record {
             self.write(&Record::Started { test: id.clone() });
         }
-        let command = shared
+        let mut command = shared
             .suite
             .command(order.test, id, self.number, shared.threads);
+        if let Some(containers) = &shared.containers {
+            command.extra_env.extend(containers.begin(self.number, id));
+        }
         let stdio = if shared.style.capture {
             Stdio::Capture
         } else {
@@ -205,7 +211,7 @@ impl Worker {
                 let output = &mut self.capture;
                 let (control, family) = (&self.control, &shared.family);
                 let ended = drive(child, control, output, &terms, family, &shared.clock);
-                self.end(ended, limits.map(Arc::as_ref), held, started)
+                self.end(ended, id, limits.map(Arc::as_ref), held, started)
             }
             Err(error) => TestEnd {
                 settled: settle::not_started(&error),
@@ -258,12 +264,19 @@ impl Worker {
     fn end(
         &mut self,
         ended: Ended,
+        id: &TestId,
         limits: Option<&Limits>,
         held: Held,
         started: Moment,
     ) -> TestEnd {
         let peak = self.desk.end();
         let resources = settle::resources(&ended, peak);
+        let containers = self.shared.containers.as_ref();
+        let containers = containers.map(|own| own.end(self.number, id, &self.shared.queue));
+        // What a test leaves that was ended was ended with it, and is no fault of its own.
+        let containers = containers
+            .filter(|_| ended.ended.is_none())
+            .unwrap_or_default();
         let (oom, now) = (&self.shared.oom, self.shared.clock.now());
         let facts = Facts {
             limits,
@@ -272,6 +285,7 @@ impl Worker {
             own_peak: limits.and_then(|_| own_peak_memory()),
             memory_was_short: settle::died_of(&ended, "SIGKILL")
                 && oom.killed_just_before(now, started),
+            left_containers: !containers.is_empty(),
             leaks_fail: self.shared.leaks == Leaks::Fail,
         };
         let settled = settle::settled(&ended, &resources, &facts);
@@ -285,7 +299,7 @@ impl Worker {
             duration: ended.duration,
             resources,
             output: output.map(settle::captured),
-            leak: settle::leak(ended.left),
+            leak: settle::leak(ended.left, containers),
         }
     }
 

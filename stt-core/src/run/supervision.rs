@@ -5,6 +5,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use crate::container::Address;
 use crate::id::RunId;
 use crate::outcome::Exit;
 
@@ -59,6 +60,13 @@ pub enum Note {
         /// Its directory.
         path: Utf8PathBuf,
     },
+    /// Tests are about to make something at a container engine.
+    Engine {
+        /// Where it listens.
+        address: Address,
+        /// How long removing it may take.
+        budget: Duration,
+    },
     /// The run is known to others by a record.
     Registration {
         /// The lock that says that it lives.
@@ -97,6 +105,7 @@ impl Note {
             | Self::TmpDir { .. }
             | Self::Checkpoint { .. }
             | Self::Group { .. }
+            | Self::Engine { .. }
             | Self::Registration { .. }
             | Self::Spared { .. } => vec![self.clone()],
         };
@@ -122,6 +131,8 @@ pub(crate) struct Told {
     pub(crate) checkpoint: Option<Utf8PathBuf>,
     /// The control group of its tests.
     pub(crate) group: Option<Utf8PathBuf>,
+    /// The container engine at which its tests have made something, and how long removing that may take.
+    pub(crate) engine: Option<(Address, Duration)>,
     /// The lock of its record.
     pub(crate) lock: Option<Utf8PathBuf>,
     /// Whether tests have run.
@@ -157,6 +168,7 @@ impl Told {
             Note::TmpDir { path } => self.tmpdir = Some(path),
             Note::Checkpoint { path } => self.checkpoint = Some(path),
             Note::Group { path } => self.group = Some(path),
+            Note::Engine { address, budget } => self.engine = Some((address, budget)),
             Note::Registration { lock } => self.lock = Some(lock),
             Note::Spared { processes } => {
                 self.testing = true;
@@ -297,6 +309,10 @@ mod tests {
             Note::Checkpoint {
                 path: "target/ü.json".into(),
             },
+            Note::Engine {
+                address: Address::Unix("/run/docker.sock".into()),
+                budget: Duration::from_secs(7),
+            },
             Note::Spared {
                 processes: (1..1000).map(|pid| (pid, u64::MAX)).collect(),
             },
@@ -320,6 +336,8 @@ mod tests {
         assert_eq!(told.restart, Some(TERMS));
         assert_eq!(told.tmpdir, Some("/tmp/stt-07".into()));
         assert_eq!(told.checkpoint, Some("target/ü.json".into()));
+        let engine = Address::Unix("/run/docker.sock".into());
+        assert_eq!(told.engine, Some((engine, Duration::from_secs(7))));
         assert_eq!(told.spared.len(), 999);
         assert!(told.testing);
     }

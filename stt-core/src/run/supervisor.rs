@@ -25,6 +25,10 @@ use nix::unistd::Pid;
 
 use crate::checkpoint::mark_death;
 use crate::clock::Clock;
+use crate::container::Thing;
+use crate::containers::LATE;
+use crate::containers::Scope;
+use crate::containers::clear;
 use crate::coordinator::Held;
 use crate::coordinator::hold_shared;
 use crate::guard::priority;
@@ -88,6 +92,8 @@ pub struct Aftermath {
     pub ending: Ending,
     /// Who was left, and was ended.
     pub swept: Swept,
+    /// What was removed from a container engine.
+    pub containers: Vec<Thing>,
     /// From which file the run can be resumed.
     pub checkpoint: Option<Utf8PathBuf>,
     /// What could not be cleaned up.
@@ -131,6 +137,7 @@ pub fn supervise(codes: &Codes, tell: &mut dyn FnMut(&Aftermath)) -> io::Result<
             exit,
             ending: decision.ending,
             swept: Swept::default(),
+            containers: Vec::new(),
             checkpoint: told.checkpoint.clone(),
             failures: Vec::new(),
             restart: None,
@@ -169,6 +176,7 @@ pub fn supervise(codes: &Codes, tell: &mut dyn FnMut(&Aftermath)) -> io::Result<
                 tell(&Aftermath {
                     ending: Ending::Orderly,
                     swept: Swept::default(),
+                    containers: Vec::new(),
                     failures: vec![failure],
                     restart: None,
                     ..aftermath
@@ -330,6 +338,8 @@ impl Supervisor {
         {
             aftermath.failures.push(chain(&error));
         }
+        // Nobody is alive any more who could make another one.
+        clear_containers(told, aftermath);
         if let Some(path) = &told.tmpdir {
             let left = OwnDir::left_at(path).and_then(|left| left.map_or(Ok(()), OwnDir::remove));
             if let Err(error) = left {
@@ -344,6 +354,30 @@ impl Supervisor {
     fn end(self, last: Last) -> Last {
         std::mem::forget(self.handlers);
         last
+    }
+}
+
+/// Removes what the tests of a dead worker have left at a container engine.
+fn clear_containers(told: &Told, aftermath: &mut Aftermath) {
+    let (Some((engine, budget)), Some((run, _))) = (&told.engine, &told.run) else {
+        return;
+    };
+    let scope = Scope {
+        run,
+        test: None,
+        late: LATE,
+        budget: *budget,
+    };
+    match clear(engine, scope) {
+        Ok(cleared) => {
+            aftermath.containers = cleared.removed;
+            let stuck = cleared.stuck.iter().map(ToString::to_string);
+            aftermath.failures.extend(stuck);
+        }
+        Err(error) => {
+            let failure = format!("containers of the tests may be left: {}", chain(&error));
+            aftermath.failures.push(failure);
+        }
     }
 }
 

@@ -85,6 +85,7 @@ pub fn finished_before(job: Job, sink: &Sink) -> Summary {
         checkpoint: None,
         stop: None,
         swept: Vec::new(),
+        swept_containers: Vec::new(),
         cancelled: false,
     };
     sink(report::Event::RunFinished(Box::new(summary.clone())));
@@ -109,6 +110,7 @@ impl Session {
         sink: &Sink,
     ) -> Summary {
         let Stage {
+            shared,
             queue,
             writer,
             watcher,
@@ -124,6 +126,8 @@ impl Session {
         let swept = self
             .family
             .sweep(&self.clock, self.clock.now().saturating_add(SWEEP));
+        let containers = shared.containers.as_ref();
+        let swept_containers = containers.map(|own| own.finish(&queue)).unwrap_or_default();
         let gone = self.clock.now();
         if let Some(watcher) = watcher {
             watcher.finish();
@@ -142,11 +146,7 @@ impl Session {
             sink(report::Event::Warning(survivors(swept.left)));
         }
         if let Some(Err(error)) = tmpdir.map(OwnDir::remove) {
-            let message = format!("the run's temporary directory is left: {}", chain(&error));
-            sink(report::Event::Warning(Warning {
-                message,
-                hint: None,
-            }));
+            sink(report::Event::Warning(left_behind(&error)));
         }
         for warning in queue.warnings() {
             sink(report::Event::Warning(warning));
@@ -176,6 +176,7 @@ impl Session {
                 took: gone.saturating_sub(stopped.at),
             }),
             swept: swept.ended.into_iter().map(settle::leaked).collect(),
+            swept_containers,
             cancelled: machine.was_cancelled(),
         };
         sink(report::Event::RunFinished(Box::new(summary.clone())));

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 const BASE: u64 = 48;
 
 /// What a slot has open while its test runs: two streams and what they are spilled to, the way to wake it, its
-/// process, and those that may still leave.
+/// process, those that may still leave, and where it finds its container engine.
 const SLOT: u64 = 10;
 
 /// The fewest open files with which a run can begin: one test at a time.
@@ -18,6 +18,14 @@ pub fn affordable(limit: u64, wanted: usize) -> usize {
     usize::try_from(slots)
         .unwrap_or(usize::MAX)
         .clamp(NonZeroUsize::MIN.get(), wanted.max(1))
+}
+
+/// How many clients of a container engine can be served beside so many slots: each takes two sockets and two pipes.
+pub fn affordable_clients(limit: u64, slots: usize) -> usize {
+    const CLIENT: u64 = 6;
+    let slots = SLOT.saturating_mul(slots as u64);
+    let clients = limit.saturating_sub(BASE).saturating_sub(slots) / CLIENT;
+    usize::try_from(clients).unwrap_or(usize::MAX).clamp(2, 512)
 }
 
 #[cfg(test)]
@@ -35,6 +43,14 @@ mod tests {
             (u64::MAX, 8, 8),
         ] {
             assert_eq!(affordable(limit, wanted), slots, "{limit} {wanted}");
+        }
+        for (limit, slots, clients) in [
+            (1024, 2, 159),
+            (FEWEST_DESCRIPTORS, 1, 2),
+            (0, 8, 2),
+            (u64::MAX, 8, 512),
+        ] {
+            assert_eq!(affordable_clients(limit, slots), clients, "{limit} {slots}");
         }
     }
 }

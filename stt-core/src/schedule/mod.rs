@@ -6,6 +6,7 @@ mod slots;
 
 pub use descriptors::FEWEST_DESCRIPTORS;
 pub use descriptors::affordable;
+pub use descriptors::affordable_clients;
 pub use order::Next;
 pub use order::Order;
 pub use slots::Slots;

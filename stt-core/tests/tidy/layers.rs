@@ -11,6 +11,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "cgroup",
             "clock",
             "command",
+            "container",
             "fs",
             "id",
             "limits",
@@ -26,6 +27,7 @@ const ROWS: [(&[&str], Row); 4] = [
     (
         &[
             "checkpoint",
+            "containers",
             "coordinator",
             "discovery",
             "guard",

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 50] = [
+pub(crate) const PURE: [&str; 54] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -15,6 +15,10 @@ pub(crate) const PURE: [&str; 50] = [
     "config/limits",
     "config/overrides",
     "config/resolve",
+    "container",
+    "containers/discovery",
+    "containers/label",
+    "containers/request",
     "coordinator/live",
     "coordinator/ownership",
     "coordinator/record",

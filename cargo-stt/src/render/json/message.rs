@@ -25,6 +25,7 @@ use stt_core::units::Threshold;
 use crate::render::json::result::FinishedMessage;
 use crate::render::json::result::OutcomeMessage;
 use crate::render::json::result::ProcessMessage;
+use crate::render::json::result::ThingMessage;
 use crate::render::options::RenderOptions;
 
 /// The number of this format.
@@ -208,6 +209,7 @@ struct ReapedMessage<'a> {
     left: Vec<ProcessMessage<'a>>,
     more: usize,
     directories: &'a [Utf8PathBuf],
+    containers: Vec<ThingMessage<'a>>,
 }
 
 impl<'a> From<&'a Reaped> for ReapedMessage<'a> {
@@ -219,6 +221,7 @@ impl<'a> From<&'a Reaped> for ReapedMessage<'a> {
             left: reaped.left.iter().map(ProcessMessage::from).collect(),
             more: reaped.more,
             directories: &reaped.directories,
+            containers: reaped.containers.iter().map(ThingMessage::from).collect(),
         }
     }
 }
@@ -368,6 +371,8 @@ struct SummaryMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stop: Option<StopMessage<'a>>,
     swept: Vec<ProcessMessage<'a>>,
+    #[serde(rename = "swept-containers")]
+    swept_containers: Vec<ThingMessage<'a>>,
     cancelled: bool,
 }
 
@@ -404,6 +409,11 @@ impl<'a> From<&'a Summary> for SummaryMessage<'a> {
             checkpoint: summary.checkpoint.as_deref(),
             stop: summary.stop.as_ref().map(StopMessage::from),
             swept: summary.swept.iter().map(ProcessMessage::from).collect(),
+            swept_containers: summary
+                .swept_containers
+                .iter()
+                .map(ThingMessage::from)
+                .collect(),
             cancelled: summary.cancelled,
         }
     }

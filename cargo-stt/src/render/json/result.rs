@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use stt_core::config::ShowOutput;
+use stt_core::container::Thing;
 use stt_core::id::TestId;
 use stt_core::limits::Exceeded;
 use stt_core::outcome::Failure;
@@ -175,6 +176,28 @@ impl<'a> From<&'a Failure> for FailureMessage<'a> {
 struct LeakMessage<'a> {
     output_open: bool,
     processes: Vec<ProcessMessage<'a>>,
+    containers: Vec<ThingMessage<'a>>,
+}
+
+/// What was made with a container engine.
+#[derive(Serialize)]
+pub(super) struct ThingMessage<'a> {
+    kind: &'static str,
+    id: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    image: &'a str,
+}
+
+impl<'a> From<&'a Thing> for ThingMessage<'a> {
+    fn from(thing: &'a Thing) -> Self {
+        Self {
+            kind: thing.kind.name(),
+            id: &thing.id,
+            name: &thing.name,
+            image: &thing.image,
+        }
+    }
 }
 
 impl<'a> From<&'a Leak> for LeakMessage<'a> {
@@ -182,6 +205,7 @@ impl<'a> From<&'a Leak> for LeakMessage<'a> {
         Self {
             output_open: leak.output_open,
             processes: leak.processes.iter().map(ProcessMessage::from).collect(),
+            containers: leak.containers.iter().map(ThingMessage::from).collect(),
         }
     }
 }

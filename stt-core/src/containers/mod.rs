@@ -1,0 +1,37 @@
+//! Containers: a proxy in front of the engine that says whose is what tests make there, and the end of it.
+
+mod discovery;
+mod engine;
+mod label;
+mod proxy;
+mod request;
+
+use crate::container::Address;
+
+pub use discovery::CONTAINER_HOST;
+pub use discovery::DOCKER_HOST;
+pub use discovery::Engine;
+pub use discovery::Found;
+pub use discovery::Host;
+pub use discovery::Lookup;
+pub use discovery::find;
+pub use engine::EngineError;
+pub use engine::LATE;
+pub use engine::Scope;
+pub use engine::clear;
+pub use engine::look;
+pub use label::Label;
+pub use label::key;
+pub use proxy::Desk;
+pub use proxy::Notify;
+pub use proxy::Proxy;
+
+/// Whether this is the address of a proxy of ours, which was the engine of a run inside a test.
+pub fn is_proxy(address: &Address) -> bool {
+    match address {
+        Address::Unix(path) => path
+            .file_name()
+            .is_some_and(|name| name.starts_with(proxy::NAME)),
+        Address::Tcp(_) => false,
+    }
+}

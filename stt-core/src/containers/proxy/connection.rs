@@ -1,0 +1,243 @@
+//! One client, and what is done for it: first its request is read, then both directions flow.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd as _;
+use std::os::fd::AsRawFd as _;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::FdFlag;
+use nix::fcntl::OFlag;
+use nix::fcntl::fcntl;
+use nix::poll::PollFlags;
+use nix::sys::socket::AddressFamily;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::SockType;
+use nix::sys::socket::UnixAddr;
+use nix::sys::socket::socket;
+
+use super::flow::Flow;
+use crate::container::Address;
+use crate::containers::label::Label;
+use crate::containers::request::CONTINUE;
+use crate::containers::request::Progress;
+use crate::containers::request::Reader;
+use crate::containers::request::Ready;
+
+/// How long an engine on another machine has to take a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Which slot it came through.
+    pub(super) slot: usize,
+    client: OwnedFd,
+    stage: Stage,
+    /// Whether it makes something, and the engine has not answered yet.
+    makes: bool,
+    /// The client has closed both of its directions.
+    gone: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Reading(Reader),
+    Flowing {
+        engine: OwnedFd,
+        up: Flow,
+        down: Flow,
+    },
+    Over,
+}
+
+/// What has happened to a connection.
+#[derive(Debug)]
+pub(super) enum News {
+    Nothing,
+    /// Its request is to go to the engine.
+    Ready(Ready),
+    /// What it makes is made, or is not.
+    Made,
+}
+
+impl Connection {
+    pub(super) fn new(slot: usize, client: OwnedFd) -> Self {
+        Self {
+            slot,
+            client,
+            stage: Stage::Reading(Reader::default()),
+            makes: false,
+            gone: false,
+        }
+    }
+
+    /// Whether nothing is left to be done for it.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Whether something may be made for it.
+    pub(super) fn makes(&self) -> bool {
+        self.makes
+    }
+
+    /// What is to be waited for: the client's descriptor, and the engine's where there is one.
+    pub(super) fn interests(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 2] {
+        let (read, write, none) = (PollFlags::POLLIN, PollFlags::POLLOUT, PollFlags::empty());
+        match &self.stage {
+            Stage::Reading(_) => [Some((self.client.as_fd(), read)), None],
+            Stage::Flowing { engine, up, down } => {
+                let of = |from: &Flow, to: &Flow| {
+                    let idle = from.has_ended() || from.is_blocked();
+                    let reads = if idle { none } else { read };
+                    reads | if to.is_blocked() { write } else { none }
+                };
+                // Who is gone would be told of again and again; what he has sent is still taken.
+                let client = (!self.gone).then(|| (self.client.as_fd(), of(up, down)));
+                let rest = if self.gone && !up.is_over() {
+                    write
+                } else {
+                    none
+                };
+                let flags = of(down, up) | rest;
+                // So would an engine that has hung up while the client is slow.
+                let engine = (!flags.is_empty()).then(|| (engine.as_fd(), flags));
+                [client, engine]
+            }
+            Stage::Over => [None, None],
+        }
+    }
+
+    /// Does what can be done without waiting. `hung_up` says whether the client has closed both directions.
+    pub(super) fn go_on(&mut self, hung_up: bool, label: impl FnOnce() -> Label) -> News {
+        self.gone |= hung_up;
+        match &mut self.stage {
+            Stage::Reading(_) => self.read(label),
+            Stage::Flowing { .. } => self.flow(),
+            Stage::Over => News::Nothing,
+        }
+    }
+
+    fn read(&mut self, label: impl FnOnce() -> Label) -> News {
+        let Stage::Reading(reader) = &mut self.stage else {
+            return News::Nothing;
+        };
+        let mut piece = [0; 16 << 10];
+        match nix::unistd::read(&self.client, &mut piece) {
+            Ok(count) if count > 0 => match reader.take(&piece[..count], &label()) {
+                Progress::More { invite } => {
+                    if invite {
+                        // It is short, and nothing else was sent: there is room for it.
+                        let _ = nix::unistd::write(&self.client, CONTINUE);
+                    }
+                    News::Nothing
+                }
+                Progress::Ready(ready) => News::Ready(ready),
+            },
+            Err(Errno::EAGAIN | Errno::EINTR) => News::Nothing,
+            // Without a whole request there is nothing to be done.
+            Ok(_) | Err(_) => {
+                self.stage = Stage::Over;
+                News::Nothing
+            }
+        }
+    }
+
+    /// Sends the request to the engine; or tells the client that it can't be reached.
+    pub(super) fn forward(&mut self, ready: Ready, engine: io::Result<OwnedFd>) {
+        match engine {
+            Ok(engine) => {
+                self.makes = ready.makes;
+                self.stage = Stage::Flowing {
+                    engine,
+                    up: Flow::beginning_with(ready.bytes),
+                    down: Flow::default(),
+                };
+            }
+            Err(error) => {
+                let message = format!("cargo-stt: the engine can't be reached: {error}");
+                let body = serde_json::json!({ "message": message }).to_string();
+                let answer = format!(
+                    "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n\
+                     Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = nix::unistd::write(&self.client, answer.as_bytes());
+                self.stage = Stage::Over;
+            }
+        }
+    }
+
+    fn flow(&mut self) -> News {
+        let Stage::Flowing { engine, up, down } = &mut self.stage else {
+            return News::Nothing;
+        };
+        let (client, engine) = (self.client.as_fd(), engine.as_fd());
+        if up.go_on(client, engine).is_err() {
+            up.give_up();
+        }
+        let answered = if self.gone {
+            drain(engine, down)
+        } else {
+            down.go_on(engine, client).unwrap_or_else(|_| {
+                down.give_up();
+                false
+            })
+        };
+        let made = self.makes && (answered || down.has_ended());
+        self.makes &= !made;
+        // A client that is gone wants no answer. What it asked for is sent all the same, and what it makes is
+        // waited for: it would come to be when nobody looks any more.
+        let client_is_done = self.gone && up.is_over() && !self.makes;
+        if client_is_done || down.is_over() {
+            self.stage = Stage::Over;
+        }
+        if made { News::Made } else { News::Nothing }
+    }
+}
+
+/// Throws an answer away. Says whether there was some.
+fn drain(engine: BorrowedFd<'_>, down: &mut Flow) -> bool {
+    let mut piece = [0; 4 << 10];
+    match nix::unistd::read(engine, &mut piece) {
+        Ok(0) => {
+            down.give_up();
+            false
+        }
+        Ok(_) => true,
+        Err(Errno::EAGAIN | Errno::EINTR) => false,
+        Err(_) => {
+            down.give_up();
+            false
+        }
+    }
+}
+
+/// A connection to the engine.
+///
+/// # Errors
+/// It can't be reached.
+pub(super) fn connect(engine: &Address) -> io::Result<OwnedFd> {
+    Ok(match engine {
+        Address::Unix(path) => {
+            let family = AddressFamily::Unix;
+            let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+            fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            // An engine whose queue is full hangs, and must not hang us.
+            nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path.as_std_path())?)?;
+            socket
+        }
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, CONNECT)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            stream.into()
+        }
+    })
+}

@@ -1,0 +1,553 @@
+//! What tests make with a real container engine ends with them, however they or the run end, and nobody else's
+//! does. Without an engine each of these tests says that it is skipped.
+
+use std::io::Read as _;
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use fs_err as fs;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde_json::Value;
+use stt_tests::DEADLINE;
+use stt_tests::Lab;
+use stt_tests::Running;
+use stt_tests::Stt;
+use stt_tests::until;
+
+/// Calls docker; what it says, or its complaints.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests start their own children"
+)]
+fn docker(args: &[&str]) -> Result<String, String> {
+    let output = std::process::Command::new("docker").args(args).output();
+    let output = output.map_err(|error| format!("docker: {error}"))?;
+    let said = if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(output.stderr)
+    };
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+    said.map(text).map_err(text)
+}
+
+/// An image with busybox in it, and a container, a network and a volume of somebody else. Removed with this.
+struct Engine {
+    name: String,
+    image: String,
+    stranger: String,
+}
+
+impl Engine {
+    /// `None`, with a word about it, where no engine answers or busybox is missing.
+    fn find() -> Option<Self> {
+        let engine = Self::set_up();
+        engine
+            .inspect_err(|why| stt_tests::skipped("a Docker engine", why))
+            .ok()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests start their own children"
+    )]
+    fn set_up() -> Result<Self, String> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        docker(&["version", "--format", "{{.Server.Version}}"])?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("stt-test-{}-{number}", std::process::id());
+        let image = format!("{name}:busybox");
+        let script = format!(
+            "set -e; busybox=$(command -v busybox); dir=$(mktemp -d); trap 'rm -r $dir' EXIT; mkdir $dir/bin; \
+             cp $busybox $dir/bin/busybox; for name in sh sleep cat echo; do ln -s busybox $dir/bin/$name; done; \
+             tar -C $dir -c . | docker import - {image}"
+        );
+        let made = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .output();
+        let made = made.map_err(|error| error.to_string())?;
+        if !made.status.success() {
+            return Err(String::from_utf8_lossy(&made.stderr).into_owned());
+        }
+        // Its label looks like one of ours, and is another run's.
+        let label = "dev.cargo-stt.run.00000000-0000-4000-8000-000000000000=app t";
+        docker(&["network", "create", "--label", label, &name])?;
+        docker(&["volume", "create", "--label", label, &name])?;
+        let volume = format!("{name}:/data");
+        let stranger = docker(&[
+            "run",
+            "-d",
+            "--label",
+            label,
+            "--network",
+            &name,
+            "-v",
+            &volume,
+            "--name",
+            &name,
+            &image,
+            "sleep",
+            "600",
+        ])?;
+        Ok(Self {
+            name,
+            image,
+            stranger,
+        })
+    }
+
+    /// `cargo stt ARGS` on the fixture.
+    fn json<'lab>(&self, lab: &'lab Lab, args: &[&str]) -> Stt<'lab> {
+        lab.json(args).env("CONTAINERS_IMAGE", &self.image)
+    }
+
+    /// The containers that were made from the image, but for the stranger.
+    fn containers(&self) -> Vec<String> {
+        let filter = format!("ancestor={}", self.image);
+        let said = docker(&["ps", "-a", "-q", "--no-trunc", "--filter", &filter]);
+        let said = said.expect("the engine answers");
+        let ids = said.lines().filter(|id| *id != self.stranger);
+        ids.map(str::to_owned).collect()
+    }
+
+    /// Nothing of a run is there, and everything of the stranger.
+    fn assert_clean(&self) {
+        assert_eq!(self.containers(), [""; 0], "containers after the run");
+        let state = docker(&[
+            "inspect",
+            "--format",
+            "{{.State.Running}} {{.RestartCount}}",
+            &self.stranger,
+        ]);
+        assert_eq!(state.as_deref(), Ok("true 0"), "the stranger");
+        for kind in ["network", "volume"] {
+            docker(&[kind, "inspect", &self.name]).expect("it is somebody else's");
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for id in self.containers() {
+            drop(docker(&["rm", "-f", "-v", &id]));
+        }
+        drop(docker(&["rm", "-f", "-v", &self.stranger]));
+        drop(docker(&["network", "rm", &self.name]));
+        drop(docker(&["volume", "rm", &self.name]));
+        drop(docker(&["rmi", &self.image]));
+    }
+}
+
+/// What a test has left at the engine, as its result tells it.
+fn left(result: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let things = result["leak"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    things
+        .map(|thing| (text(&thing["kind"]), text(&thing["id"])))
+        .collect()
+}
+
+fn trace(lab: &Lab, name: &str) -> String {
+    fs::read_to_string(lab.traces.join(name)).expect("the test has left it")
+}
+
+/// Starts the run and waits until the test is there with its containers.
+fn up(engine: &Engine, lab: &Lab, test: &str, more: &[&str]) -> Running {
+    let args = [&["--exact", test], more].concat();
+    let mut running = engine.json(lab, &args).spawn();
+    running.wait_for("the containers are there", |_| lab.is_there("up"));
+    running
+}
+
+#[test]
+fn the_client_works_as_without_us() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let finished = engine
+        .json(&lab, &["--exact", "uses_everything_and_removes_it"])
+        .run()
+        .code(0);
+    let report = finished.report();
+    let result = report.finished("uses_everything_and_removes_it");
+    assert_eq!(result.get("leak"), None, "{result}");
+    assert_eq!(report.of("warning").count(), 0, "{}", finished.stdout);
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn a_container_that_is_left_is_named_and_removed() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let finished = engine
+        .json(&lab, &["--exact", "leaves_a_container", "uses_nothing"])
+        .run()
+        .code(0);
+    let report = finished.report();
+    let id = trace(&lab, "left");
+    assert_eq!(
+        left(report.finished("leaves_a_container")),
+        [("container".to_owned(), id.clone())]
+    );
+    assert_eq!(report.finished("uses_nothing").get("leak"), None);
+    assert_eq!(report.count("leaky"), 1);
+    engine.assert_clean();
+    let people = lab
+        .stt(["--exact", "leaves_a_container"])
+        .env("CONTAINERS_IMAGE", &engine.image);
+    drop(
+        people
+            .run()
+            .code(0)
+            .says("LEAK [")
+            .says("left behind, and removed: container "),
+    );
+    let failing = engine
+        .json(&lab, &["--leaks=fail", "--exact", "leaves_a_container"])
+        .run()
+        .code(100);
+    assert_eq!(
+        failing.report().finished("leaves_a_container")["failure"]["kind"],
+        "leak"
+    );
+    let own = engine
+        .json(&lab, &["--exact", "leaves_a_container_and_fails"])
+        .run()
+        .code(100);
+    let report = own.report();
+    let result = report.finished("leaves_a_container_and_fails");
+    assert_eq!(
+        (&result["failure"]["kind"], left(result).len()),
+        (&"exit".into(), 1)
+    );
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn everything_that_belongs_to_a_container_goes_with_it() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let finished = engine
+        .json(&lab, &["--exact", "leaves_all_kinds"])
+        .run()
+        .code(0);
+    let report = finished.report();
+    let mut kinds: Vec<_> = left(report.finished("leaves_all_kinds"))
+        .into_iter()
+        .map(|(kind, _)| kind)
+        .collect();
+    kinds.sort();
+    assert_eq!(kinds, ["container", "network", "volume"]);
+    let name = trace(&lab, "name");
+    for kind in ["network", "volume"] {
+        docker(&[kind, "inspect", &name]).expect_err("it is gone");
+    }
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_removed_is_named_with_the_command_that_does_it() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let args = [
+        "--exact",
+        "leaves_a_network_that_others_use",
+        "--config=containers.budget=1s",
+    ];
+    let stt = engine.json(&lab, &args);
+    let finished = stt
+        .env("CONTAINERS_STRANGER", &engine.stranger)
+        .run()
+        .code(0);
+    let name = trace(&lab, "name");
+    let id = docker(&["network", "inspect", "--format", "{{.Id}}", &name]);
+    let id = id.expect("it is in use");
+    docker(&["network", "disconnect", &name, &engine.stranger]).expect("it is in there");
+    docker(&["network", "rm", &name]).expect("it is ours");
+    let report = finished.report();
+    let warnings: Vec<_> = report
+        .of("warning")
+        .filter_map(|line| line["message"].as_str())
+        .collect();
+    let command = format!(
+        "docker -H unix:///var/run/docker.sock network rm {}",
+        &id[..12]
+    );
+    let told = |warning: &&str| warning.contains(&name) && warning.contains(&command);
+    assert!(
+        warnings.len() == 1 && warnings.iter().all(told),
+        "{warnings:?}"
+    );
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+/// An engine that answers once and never again.
+#[test]
+fn an_engine_that_is_silent_costs_the_budget_and_is_told() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let path = lab.path("engine.sock");
+    let listener = UnixListener::bind(&path).expect("a path that is free");
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).expect("a request");
+            if request[..count].starts_with(b"POST") {
+                let body = "{\"Id\":\"x\",\"Warnings\":[]}";
+                let head = format!(
+                    "HTTP/1.1 201 Created\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream
+                    .write_all(format!("{head}{body}").as_bytes())
+                    .expect("a client");
+            } else {
+                silent.push(stream);
+            }
+        }
+    });
+    let stt = engine.json(
+        &lab,
+        &["--exact", "asks_by_itself", "--config=containers.budget=1s"],
+    );
+    let finished = stt
+        .env("DOCKER_HOST", format!("unix://{path}"))
+        .run()
+        .code(0);
+    let report = finished.report();
+    let warning = report.one("warning");
+    let says = |name: &str, text: &str| {
+        warning[name]
+            .as_str()
+            .is_some_and(|said| said.contains(text))
+    };
+    assert!(says("message", "did not answer in time"), "{warning}");
+    assert!(
+        says("hint", "ps -a --filter label=dev.cargo-stt.run."),
+        "{warning}"
+    );
+    lab.assert_clean();
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own clock")]
+fn twenty_containers_end_with_a_run_that_is_stopped() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let running = up(
+            &engine,
+            &lab,
+            "hangs_with_twenty",
+            &["--config=run.grace-period=1s"],
+        );
+        assert_eq!(engine.containers().len(), 20);
+        let before = Instant::now();
+        running.signal(signal);
+        let finished = running.finish();
+        let took = before.elapsed();
+        assert_eq!(
+            engine.containers(),
+            [""; 0],
+            "after {took:?}\n{}",
+            finished.stdout
+        );
+        tell(&format!("{signal}: 20 containers"), took);
+        fs::remove_file(lab.traces.join("up")).expect("it was there");
+    }
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn a_test_that_takes_too_long_takes_its_containers_along() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let limits = [
+        "--config=run.slow-timeout=2s",
+        "--config=run.terminate-after=1",
+    ];
+    let finished = engine
+        .json(
+            &lab,
+            &[&["--exact", "hangs_with_one"], &limits[..]].concat(),
+        )
+        .run()
+        .code(100);
+    assert_eq!(
+        finished.report().finished("hangs_with_one")["failure"]["kind"],
+        "timeout"
+    );
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn a_killed_worker_leaves_no_container() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let mut running = up(&engine, &lab, "hangs_with_one", &[]);
+    let worker = running.worker();
+    kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it is ours");
+    let finished = running.finish().code(42);
+    drop(finished.says("1 container of its tests removed: container "));
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn a_killed_supervisor_leaves_no_container() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let running = up(&engine, &lab, "hangs_with_one", &[]);
+    running.signal(Signal::SIGKILL);
+    drop(running.finish());
+    until("the container is gone", DEADLINE, || {
+        engine.containers().is_empty().then_some(())
+    });
+    until("nobody lives", DEADLINE, || {
+        lab.survivors().is_empty().then_some(())
+    });
+    engine.assert_clean();
+}
+
+#[test]
+fn whoever_comes_next_removes_what_two_killed_processes_have_left() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    for reaping in [&["reap"][..], &["--exact", "uses_nothing"]] {
+        let mut running = up(&engine, &lab, "hangs_with_one", &[]);
+        let worker = running.worker();
+        for pid in [running.pid(), worker] {
+            kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("it is ours");
+        }
+        for pid in [running.pid(), worker] {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is ours");
+        }
+        drop(running.finish());
+        assert_eq!(engine.containers().len(), 1);
+        let seen = lab.stt(["reap", "--dry-run"]).run().code(0);
+        assert!(seen.stdout.contains("1 container"), "{}", seen.stdout);
+        assert_eq!(engine.containers().len(), 1);
+        let reaped = lab
+            .stt(reaping)
+            .env("CONTAINERS_IMAGE", &engine.image)
+            .run()
+            .code(0);
+        let told = format!("{}{}", reaped.stdout, reaped.stderr);
+        assert!(
+            told.contains("Reaped") && told.contains("1 container"),
+            "{told}"
+        );
+        fs::remove_file(lab.traces.join("up")).expect("it was there");
+        engine.assert_clean();
+    }
+    drop(lab.stt(["reap"]).run().code(0).never_says("container"));
+    lab.assert_clean();
+}
+
+/// `CONTAINERS_CLIENTS=100` for more of them.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the number of kills is the caller's choice"
+)]
+fn clients_that_are_killed_leave_nothing() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let clients = std::env::var("CONTAINERS_CLIENTS").unwrap_or_else(|_| "20".to_owned());
+    let stt = engine
+        .json(&lab, &["--exact", "kills_its_clients"])
+        .env("CONTAINERS_CLIENTS", &clients);
+    let finished = stt.run().code(0);
+    engine.assert_clean();
+    let report = finished.report();
+    let count = left(report.finished("kills_its_clients")).len();
+    assert!(
+        count > 0,
+        "no client was killed too late: the test says nothing"
+    );
+    assert_eq!(
+        report.one("run-finished")["swept-containers"],
+        Value::Array(Vec::new())
+    );
+    lab.assert_clean();
+}
+
+#[test]
+fn a_run_without_containers_contacts_no_engine() {
+    let lab = Lab::shared("counting");
+    let path = lab.path("engine.sock");
+    let listener = UnixListener::bind(&path).expect("a path that is free");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for _ in listener.incoming() {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let stt = lab.json(["--no-fail-fast"]).log(&lab.log());
+    drop(stt.env("DOCKER_HOST", format!("unix://{path}")).run());
+    drop(lab.stt(["reap"]).run().code(0));
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    lab.assert_clean();
+}
+
+#[test]
+fn who_wants_to_is_left_alone_with_the_engine() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    for more in ["--no-containers", "--config=containers.enabled=false"] {
+        let finished = engine
+            .json(&lab, &["--exact", "leaves_a_container", more])
+            .run()
+            .code(0);
+        assert_eq!(
+            finished.report().finished("leaves_a_container").get("leak"),
+            None
+        );
+        let id = trace(&lab, "left");
+        assert_eq!(engine.containers(), std::slice::from_ref(&id));
+        docker(&["rm", "-f", "-v", &id]).expect("it is ours");
+    }
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn an_engine_behind_tls_or_ssh_is_told_once_and_left_alone() {
+    let lab = Lab::shared("counting");
+    let ssh = lab
+        .json(["--no-fail-fast"])
+        .log(&lab.log())
+        .env("DOCKER_HOST", "ssh://nobody@nowhere.invalid");
+    let finished = ssh.run();
+    let report = finished.report();
+    let warnings: Vec<_> = report
+        .of("warning")
+        .filter_map(|line| line["message"].as_str())
+        .collect();
+    let expected = "containers that tests make are not ended with them: no proxy can stand in front of the engine, \
+                    for DOCKER_HOST is ssh://nobody@nowhere.invalid";
+    assert_eq!(warnings, [expected]);
+    lab.assert_clean();
+}
+
+#[expect(clippy::print_stderr, reason = "the harness shows it with the test")]
+fn tell(what: &str, took: std::time::Duration) {
+    eprintln!("{what}: {took:?}");
+}
