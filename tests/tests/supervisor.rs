@@ -457,11 +457,10 @@ fn tests_inherit_signals_as_if_there_were_no_supervisor() {
     for leg in 1..=2 {
         let test = lab.traced("waits_for_go").expect("it runs")[0];
         for field in ["SigBlk", "SigIgn"] {
-            assert_eq!(
-                status(test, field),
-                status(own, field),
-                "{field} in leg {leg}"
-            );
+            // While it starts its thread for the test, the C library blocks all of them for a moment.
+            until(&format!("{field} in leg {leg}"), DEADLINE, || {
+                (status(test, field) == status(own, field)).then_some(())
+            });
         }
         if leg == 1 {
             let worker = running.worker();
@@ -603,9 +602,13 @@ fn a_supervisor_needs_next_to_nothing() {
     let lab = Lab::shared("hostile");
     let mut running = lab.json(["--exact", "hangs"]).args(QUICK_END).spawn();
     wait_for_traces(&lab, &mut running, &["hangs"]);
-    // An unoptimised program is three times as large, and so is what it needs of itself.
-    let most = if cfg!(debug_assertions) { 8192 } else { 2560 };
-    for (field, most) in [("VmRSS", most), ("RssAnon", 1024)] {
+    // An unoptimised program is three times as large, and so is what it needs of itself, and what of it is relocated.
+    let most = if cfg!(debug_assertions) {
+        [8192, 1536]
+    } else {
+        [2560, 1024]
+    };
+    for (field, most) in [("VmRSS", most[0]), ("RssAnon", most[1])] {
         let size = status(running.pid(), field).expect("it lives");
         let kib: u64 = size.trim_end_matches(" kB").parse().expect("a number");
         assert!(kib <= most, "{field}: {kib} KiB");
