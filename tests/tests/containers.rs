@@ -439,6 +439,9 @@ fn whoever_comes_next_removes_what_two_killed_processes_have_left() {
             kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is ours");
         }
         drop(running.finish());
+        until("the other one is gone, too", DEADLINE, || {
+            (!stt_tests::is_alive(worker)).then_some(())
+        });
         assert_eq!(engine.containers().len(), 1);
         let seen = lab.stt(["reap", "--dry-run"]).run().code(0);
         assert!(seen.stdout.contains("1 container"), "{}", seen.stdout);
