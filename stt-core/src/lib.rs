@@ -30,6 +30,7 @@ pub mod checkpoint;
 pub mod coordinator;
 pub mod discovery;
 pub mod guard;
+pub mod ports;
 pub mod process;
 pub mod report;
 pub mod schedule;

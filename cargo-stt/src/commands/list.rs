@@ -10,8 +10,8 @@ use stt_core::run::Suite;
 use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::limit_rules;
 use crate::commands::prepare::site;
+use crate::commands::prepare::test_rules;
 use crate::env::Surroundings;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -41,7 +41,7 @@ fn find(
     let mut workspace = session.workspace(&site, false)?;
     let config = request.configuration.of_workspace(&workspace.root)?.config;
     let selection = chosen(request.selection.clone(), &config);
-    let rules = limit_rules(&session, &site, &mut workspace, &config, &selection.tests)?;
+    let rules = test_rules(&session, &site, &mut workspace, &config, &selection.tests)?;
     let search = Search {
         site,
         workspace: &workspace,

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use camino::Utf8Path;
 use stt_core::command::Environment;
 use stt_core::config::Config;
-use stt_core::discovery::LimitRules;
+use stt_core::discovery::TestRules;
 use stt_core::discovery::Workspace;
 use stt_core::guard::cores;
 use stt_core::id::RunId;
@@ -43,13 +43,13 @@ pub(super) struct Search<'a> {
 ///
 /// # Errors
 /// A set that is named is not there, or an override does not fit the workspace.
-pub(super) fn limit_rules(
+pub(super) fn test_rules(
     session: &Session,
     site: &Site<'_>,
     workspace: &mut Workspace,
     config: &Config,
     tests: &TestSelection,
-) -> Result<LimitRules, Failure> {
+) -> Result<TestRules, Failure> {
     let only = tests.only_limits.iter().flat_map(|only| &only.sets);
     for name in only {
         if let Err(unknown) = config.limits.choose(name) {
@@ -57,7 +57,7 @@ pub(super) fn limit_rules(
             return Err(error.into());
         }
     }
-    Ok(session.limit_rules(site, workspace, config)?)
+    Ok(session.test_rules(site, workspace, config)?)
 }
 
 impl Search<'_> {

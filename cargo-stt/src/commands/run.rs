@@ -46,8 +46,8 @@ use crate::cli::ShowProgress;
 use crate::commands::failure::Failure;
 use crate::commands::junit::JunitReport;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::limit_rules;
 use crate::commands::prepare::site;
+use crate::commands::prepare::test_rules;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
 use crate::commands::recorded::warning;
@@ -147,7 +147,7 @@ impl<'a> Command<'a> {
         let request = self.request;
         let site = site(&request.cargo, &self.surroundings.cwd, &request.place);
         let tests = &begun.selection.tests;
-        let rules = limit_rules(&self.session, &site, &mut self.workspace, &config, tests)?;
+        let rules = test_rules(&self.session, &site, &mut self.workspace, &config, tests)?;
         let search = Search {
             site,
             workspace: &self.workspace,

@@ -15,13 +15,13 @@ use crate::config::Config;
 use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
-use crate::discovery::LimitRules;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
 use crate::discovery::Needs;
 use crate::discovery::Rustc;
 use crate::discovery::Setting;
 use crate::discovery::TestBinary;
+use crate::discovery::TestRules;
 use crate::discovery::Toolchain;
 use crate::discovery::Workspace;
 use crate::discovery::build_command;
@@ -105,12 +105,12 @@ impl Session {
     /// # Errors
     /// A filter does not fit the workspace, `run.limits` names no set, or cargo does not know the
     /// dependencies.
-    pub fn limit_rules(
+    pub fn test_rules(
         &self,
         site: &Site<'_>,
         workspace: &mut Workspace,
         config: &Config,
-    ) -> Result<LimitRules, RunError> {
+    ) -> Result<TestRules, RunError> {
         let default = config.run.limits.as_deref().unwrap_or_default();
         let default = config.limits.choose(default).map_err(RunError::Limits)?;
         let mut metadata = workspace.take_answer();
@@ -123,7 +123,7 @@ impl Session {
             }
             metadata = String::from_utf8_lossy(&answer.stdout).into_owned();
         }
-        LimitRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
+        TestRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
     }
 
     /// Asks the compiler about the host and the targets of the build.

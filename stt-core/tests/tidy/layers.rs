@@ -28,6 +28,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "coordinator",
             "discovery",
             "guard",
+            "ports",
             "process",
             "report",
             "schedule",

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 47] = [
+pub(crate) const PURE: [&str; 49] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -13,6 +13,7 @@ pub(crate) const PURE: [&str; 47] = [
     "config/filter",
     "config/limits",
     "config/overrides",
+    "config/ports",
     "config/resolve",
     "coordinator/live",
     "coordinator/ownership",
@@ -35,6 +36,7 @@ pub(crate) const PURE: [&str; 47] = [
     "guard/toll",
     "limits",
     "port",
+    "ports/table",
     "process/exit",
     "process/family/shares",
     "process/family/sock_diag",
