@@ -6,6 +6,7 @@
 mod alarm;
 mod board;
 mod child;
+mod claims;
 mod desk;
 mod dispatcher;
 mod error;

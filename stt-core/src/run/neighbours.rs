@@ -112,7 +112,7 @@ impl Membership {
         self.registration.lock_path()
     }
 
-    pub(crate) fn registration(&self) -> &Registration {
+    pub(crate) fn registration(&self) -> &Arc<Registration> {
         &self.registration
     }
 

@@ -2,10 +2,12 @@
 
 mod descriptors;
 mod order;
+mod rights;
 mod slots;
 
 pub use descriptors::FEWEST_DESCRIPTORS;
 pub use descriptors::affordable;
 pub use order::Next;
 pub use order::Order;
+pub use rights::Rights;
 pub use slots::Slots;
