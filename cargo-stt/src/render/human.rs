@@ -20,6 +20,7 @@ use stt_core::report::TestFinished;
 use stt_core::report::Waiting;
 use stt_core::report::WaitingNext;
 use stt_core::report::Warning;
+use stt_core::units::show_duration;
 
 use crate::render::bar::Bar;
 use crate::render::options::RenderOptions;
@@ -221,6 +222,26 @@ impl Human {
         }
     }
 
+    fn test_retried(&mut self, tried: &TestFinished, delay: Duration) {
+        // The next attempt is as quick as any.
+        let slow = self.slow.remove(&tried.test);
+        if !self.shows(StatusLevel::Fail) {
+            return;
+        }
+        let readings = self.readings(tried, slow);
+        let counter = self.blank_counter();
+        status::push_finished(&mut self.page, self.theme, tried, counter, readings);
+        if !delay.is_zero() {
+            push_word(&mut self.page, self.theme, Tone::News, "");
+            let delay = show_duration(delay);
+            let _ = writeln!(self.page, "tried again in {delay}");
+        }
+        let output = self.options.output.failure_output;
+        if matches!(output, ShowOutput::Immediate | ShowOutput::ImmediateFinal) {
+            self.push_output(tried);
+        }
+    }
+
     fn readings(&self, result: &TestFinished, slow: bool) -> Readings {
         if self.options.verbose {
             Readings::All
@@ -405,6 +426,7 @@ impl Renderer for Human {
                 ending,
             } => self.test_slow(test, *elapsed, *ending),
             Event::TestFinished(result) => self.test_finished(result),
+            Event::TestRetried { tried, delay } => self.test_retried(tried, *delay),
             Event::TestUnfinished { test, why, elapsed } => {
                 self.test_unfinished(test, *why, *elapsed);
             }

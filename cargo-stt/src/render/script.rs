@@ -186,6 +186,8 @@ impl Script {
         let mut result = TestFinished {
             test: test.clone(),
             outcome,
+            attempt: 1,
+            attempts: 1,
             duration: Duration::from_millis(millis),
             resources: Resources {
                 cpu: Duration::from_millis(millis / 2),

@@ -133,6 +133,21 @@ pub(super) fn push_remark(page: &mut String, theme: Theme, remark: &str) {
     }
 }
 
+/// The status word of a result or of an attempt, in nextest's words where there was more than one.
+fn word_of(result: &TestFinished) -> (String, Tone) {
+    let (attempt, attempts) = (result.attempt, result.attempts);
+    match result.outcome {
+        TestOutcome::Passed if attempt > 1 => (format!("FLAKY {attempt}/{attempts}"), Tone::Warn),
+        TestOutcome::Failed(_) if attempts > 1 => {
+            let (word, tone) = word(&result.outcome, result.leak.is_some());
+            (format!("TRY {attempt} {word}"), tone)
+        }
+        TestOutcome::Passed | TestOutcome::Failed(_) | TestOutcome::Ignored => {
+            word(&result.outcome, result.leak.is_some())
+        }
+    }
+}
+
 /// The status word of a result.
 pub(super) fn word(outcome: &TestOutcome, leaky: bool) -> (String, Tone) {
     let (word, tone) = match outcome {
@@ -177,7 +192,7 @@ pub(super) fn push_finished(
     counter: Counter,
     readings: Readings,
 ) {
-    let (word, tone) = word(&result.outcome, result.leak.is_some());
+    let (word, tone) = word_of(result);
     let time = if matches!(result.outcome, TestOutcome::Ignored) {
         Time::Unknown
     } else {
@@ -295,6 +310,8 @@ mod tests {
         TestFinished {
             test: test("app::api", "login::works"),
             outcome,
+            attempt: 1,
+            attempts: 1,
             duration: Duration::from_millis(12),
             resources: Resources {
                 cpu: Duration::from_micros(3500),

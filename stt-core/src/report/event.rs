@@ -55,6 +55,13 @@ pub enum Event {
     },
     /// A test has its final result, and the checkpoint has it too.
     TestFinished(Box<TestFinished>),
+    /// A test has failed, and will be tried again. The counts are without it.
+    TestRetried {
+        /// The failed attempt.
+        tried: Box<TestFinished>,
+        /// The time until the next.
+        delay: Duration,
+    },
     /// A test was ended without a result; it stays outstanding.
     TestUnfinished {
         /// The test.
@@ -85,6 +92,10 @@ pub struct TestFinished {
     pub test: TestId,
     /// Its result.
     pub outcome: TestOutcome,
+    /// Which attempt this was, from 1.
+    pub attempt: u32,
+    /// How many attempts it had at most.
+    pub attempts: u32,
     /// From its start to its exit.
     pub duration: Duration,
     /// What it used with its whole family.
@@ -181,6 +192,8 @@ pub struct Counts {
     pub leaky: usize,
     /// Of the passed and failed: how many were slow.
     pub slow: usize,
+    /// Of the passed: how many had failed before.
+    pub flaky: usize,
 }
 
 impl Counts {

@@ -89,6 +89,10 @@ pub(crate) enum Action {
         alone: bool,
         /// Whether its start is to be in the checkpoint before there is a process that could kill us.
         record: bool,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+        /// Whether there may be another.
+        more: bool,
     },
     /// End the test of a slot.
     End {
@@ -150,10 +154,27 @@ pub(crate) enum Notice {
         /// Whether it is ended for it.
         ending: bool,
     },
+    /// A test has failed, and will be tried again.
+    Retried {
+        /// The test's number.
+        test: usize,
+        /// Which attempt this was, from 1.
+        attempt: u32,
+        /// Why.
+        outcome: TestOutcome,
+        /// The rest of what is known of its end.
+        end: Box<TestEnd>,
+        /// The counts, without it.
+        counts: crate::report::Counts,
+        /// The time until the next.
+        delay: Duration,
+    },
     /// A test has its result.
     Finished {
         /// The test's number.
         test: usize,
+        /// Which attempt this was, from 1.
+        attempt: u32,
         /// The result.
         outcome: TestOutcome,
         /// The rest of what is known of its end.

@@ -1,5 +1,6 @@
 //! Runs the tests: sets up the threads, lets the dispatcher work, and winds everything up.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,6 +193,7 @@ impl Session {
                 sweeper: None,
                 board: membership.as_ref().map(|member| Arc::clone(member.board())),
                 left: Counters::default(),
+                attempts: config.run.retries.attempts(),
                 failed: Vec::new(),
             },
             queue,
@@ -356,6 +358,8 @@ fn tell(known: Vec<ResultRecord>, job: &Job, sink: &Sink) {
         sink(report::Event::TestFinished(Box::new(TestFinished {
             test: result.test,
             outcome: result.outcome,
+            attempt: 1,
+            attempts: 1,
             duration: result.duration,
             resources: Resources::default(),
             output: None,
@@ -375,13 +379,38 @@ pub(crate) fn counts(plan: &ResumePlan) -> Counts {
     };
     for result in &plan.kept {
         match result.outcome {
-            TestOutcome::Passed => counts.passed += 1,
+            TestOutcome::Passed => {
+                counts.passed += 1;
+                counts.flaky += usize::from(result.attempt > 1);
+            }
             TestOutcome::Failed(_) => counts.failed += 1,
             TestOutcome::Ignored => counts.ignored += 1,
         }
         counts.leaky += usize::from(!result.leaks.is_empty());
     }
     counts
+}
+
+/// How often the tests have failed in earlier legs that were to be tried again, by their numbers.
+fn tried(job: &Job) -> BTreeMap<usize, u32> {
+    if job.plan.tries.is_empty() {
+        return BTreeMap::new();
+    }
+    let numbers: BTreeMap<_, _> = (0..job.suite.len())
+        .map(|test| (job.suite.id(test), test))
+        .collect();
+    let tries = job.plan.tries.iter();
+    tries
+        .filter_map(|tried| Some((*numbers.get(&tried.test)?, tried.attempt)))
+        .collect()
+}
+
+/// A number that differs from run to run.
+fn seed(run: &RunId) -> u64 {
+    let bytes = run.as_str().bytes();
+    bytes.fold(0, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(byte.into())
+    })
 }
 
 fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
@@ -400,6 +429,9 @@ fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
             .collect(),
         counts: counts(plan),
         limits: job.suite.all_limits(),
+        retries: run.retries,
+        tried: tried(job),
+        seed: seed(&job.run),
         failures: plan.condemned.len(),
         times: Times {
             slow: run.slow_timeout,

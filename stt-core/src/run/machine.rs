@@ -7,8 +7,10 @@ mod among;
 mod ending;
 mod guarding;
 mod limiting;
+mod retrying;
 mod timing;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::outcome::Unfinished;
 use crate::report::Counts;
 use crate::report::Progress as ProgressState;
 use crate::report::Warning;
+use crate::retry::Retries;
 use crate::run::event::Action;
 use crate::run::event::Event;
 use crate::run::event::Notice;
@@ -33,6 +36,8 @@ use crate::schedule::Order;
 use crate::schedule::Slots;
 use crate::signal::Signal;
 use crate::units::Bytes;
+
+use retrying::Retrying;
 
 /// The signal as which the death of the supervisor counts (`signal(7)`).
 const SIGTERM: i32 = 15;
@@ -62,6 +67,12 @@ pub(crate) struct Setup {
     pub(crate) telling: Telling,
     /// How the run stands among others, until more is known.
     pub(crate) standing: Standing,
+    /// How failed tests are tried again.
+    pub(crate) retries: Retries,
+    /// How often tests have failed in earlier legs that were to be tried again.
+    pub(crate) tried: BTreeMap<usize, u32>,
+    /// What the times before retries are shortened by.
+    pub(crate) seed: u64,
 }
 
 /// The limits of time.
@@ -125,6 +136,8 @@ struct Running {
     memory: Option<Bytes>,
     /// What it may use.
     limits: Option<Arc<Limits>>,
+    /// Which attempt this is, from 1.
+    attempt: u32,
 }
 
 /// What the guard saw when it stopped the run.
@@ -171,6 +184,9 @@ pub(crate) struct Machine {
     peaks: Vec<Bytes>,
     /// The memory that the guard watches.
     memory: Option<Memory>,
+    retrying: Retrying,
+    /// When it was told something last.
+    looked: Moment,
 }
 
 impl Machine {
@@ -196,6 +212,8 @@ impl Machine {
             standing: setup.standing,
             peaks: Vec::new(),
             memory: None,
+            retrying: Retrying::new(setup.retries, setup.tried, setup.seed),
+            looked: Moment::ZERO,
         };
         machine.fail_fast();
         machine
@@ -204,6 +222,7 @@ impl Machine {
     /// Takes one event and says what is to be done, in this order.
     pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.looked = now;
         match event {
             Event::Ended { slot, end } => self.ended(slot, end, now, &mut actions),
             Event::Sample(mut sample) => {
@@ -224,7 +243,8 @@ impl Machine {
 
     /// Whether nothing runs and nothing will start.
     pub(crate) fn is_over(&self) -> bool {
-        self.slots.taken() == 0 && (self.phase != Phase::Running || self.order.is_empty())
+        self.slots.taken() == 0
+            && (self.phase != Phase::Running || (self.order.is_empty() && self.retrying.is_empty()))
     }
 
     /// The counts over all legs.
@@ -244,7 +264,7 @@ impl Machine {
 
     /// Whether tests were not run because others had failed.
     pub(crate) fn was_cancelled(&self) -> bool {
-        self.phase == Phase::FailFast && !self.order.is_empty()
+        self.phase == Phase::FailFast && !(self.order.is_empty() && self.retrying.is_empty())
     }
 
     /// What the guard saw, when it stopped the run.
@@ -261,9 +281,12 @@ impl Machine {
             if self.suspect_runs() {
                 return;
             }
-            let Some(next) = self.order.next(self.slots.taken()) else {
+            let taken = self.slots.taken();
+            let next = self.retrying.next(taken, now);
+            let Some(next) = next.or_else(|| self.order.next(taken)) else {
                 return;
             };
+            let attempt = self.retrying.attempt(next.test);
             let record = self.times.record_started.is_zero();
             let running = Running {
                 test: next.test,
@@ -276,6 +299,7 @@ impl Machine {
                 blamed: None,
                 memory: None,
                 limits: self.limits.get(next.test).cloned().flatten(),
+                attempt,
             };
             // The verdict never allows more tests than there are slots.
             let Some(slot) = self.slots.take(running) else {
@@ -290,6 +314,8 @@ impl Machine {
                 test: next.test,
                 alone,
                 record,
+                attempt,
+                more: self.retrying.is_left(attempt),
             });
         }
     }

@@ -55,6 +55,8 @@ pub(crate) struct Performer {
     pub(crate) sweeper: Option<thread::JoinHandle<()>>,
     /// What the tests of this leg have left behind.
     pub(crate) left: Counters,
+    /// How many attempts a test has at most.
+    pub(crate) attempts: u32,
     /// The failed tests of this leg.
     pub(crate) failed: Vec<(TestId, TestOutcome)>,
 }
@@ -68,10 +70,14 @@ impl Performer {
                 test,
                 alone,
                 record,
+                attempt,
+                more,
             } => self.slots[slot].start(Order {
                 test,
                 alone,
                 record,
+                attempt,
+                more,
             }),
             Action::End {
                 slot,
@@ -154,12 +160,30 @@ impl Performer {
                 elapsed,
                 ending,
             },
-            Notice::Finished {
+            Notice::Retried {
                 test,
+                attempt,
                 outcome,
                 end,
                 counts,
-            } => self.finished(test, outcome, *end, counts),
+                delay,
+            } => report::Event::TestRetried {
+                tried: Box::new(self.ended(test, attempt, outcome, *end, counts)),
+                delay,
+            },
+            Notice::Finished {
+                test,
+                attempt,
+                outcome,
+                end,
+                counts,
+            } => {
+                if outcome.is_failed() {
+                    self.failed.push((self.suite.id(test), outcome.clone()));
+                }
+                let finished = self.ended(test, attempt, outcome, *end, counts);
+                report::Event::TestFinished(Box::new(finished))
+            }
             Notice::Unfinished { test, why, elapsed } => report::Event::TestUnfinished {
                 test: self.suite.id(test),
                 why,
@@ -181,31 +205,30 @@ impl Performer {
         (self.sink)(event);
     }
 
-    fn finished(
+    fn ended(
         &mut self,
         test: usize,
+        attempt: u32,
         outcome: TestOutcome,
         end: TestEnd,
         counts: report::Counts,
-    ) -> report::Event {
-        let test = self.suite.id(test);
-        if outcome.is_failed() {
-            self.failed.push((test.clone(), outcome.clone()));
-        }
+    ) -> TestFinished {
         for process in end.leak.iter().flat_map(|leak| &leak.processes) {
             self.left.processes += 1;
             self.left.ports += process.ports.len() as u64;
         }
-        report::Event::TestFinished(Box::new(TestFinished {
-            test,
+        TestFinished {
+            test: self.suite.id(test),
             outcome,
+            attempt,
+            attempts: self.attempts,
             duration: end.duration,
             resources: end.resources,
             output: end.output.map(Arc::new),
             leak: end.leak,
             counts,
             total: self.suite.len(),
-        }))
+        }
     }
 
     fn progress(&self, progress: Progress) -> Box<report::Progress> {

@@ -36,6 +36,7 @@ use crate::process::own_peak_memory;
 use crate::process::spawn;
 use crate::report::Leak;
 use crate::report::Warning;
+use crate::retry;
 use crate::run::desk::Desk;
 use crate::run::desk::Test;
 use crate::run::error::chain;
@@ -97,6 +98,10 @@ pub(crate) struct Order {
     pub(crate) alone: bool,
     /// Whether its start is written into the checkpoint first.
     pub(crate) record: bool,
+    /// Which attempt this is, from 1.
+    pub(crate) attempt: u32,
+    /// Whether there may be another.
+    pub(crate) more: bool,
 }
 
 /// A slot as the dispatcher sees it.
@@ -171,7 +176,7 @@ impl Worker {
         while let Some(order) = next(orders) {
             let id = self.shared.suite.id(order.test);
             let end = self.run(order, &id);
-            self.write_down(id, &end);
+            self.write_down(order, id, &end);
             self.shared.queue.push(Event::Ended {
                 slot: self.number,
                 end: Box::new(end),
@@ -185,9 +190,10 @@ impl Worker {
         if order.record {
             self.write(&Record::Started { test: id.clone() });
         }
-        let command = shared
-            .suite
-            .command(order.test, id, self.number, shared.threads);
+        let command =
+            shared
+                .suite
+                .command(order.test, id, order.attempt, self.number, shared.threads);
         let stdio = if shared.style.capture {
             Stdio::Capture
         } else {
@@ -291,7 +297,7 @@ impl Worker {
 
     /// Writes a result into the checkpoint. A test without one is the dispatcher's to write down,
     /// which knows whether it is a suspect.
-    fn write_down(&self, test: TestId, end: &TestEnd) {
+    fn write_down(&self, order: Order, test: TestId, end: &TestEnd) {
         let Settled::Final(outcome) = &end.settled else {
             return;
         };
@@ -307,6 +313,8 @@ impl Worker {
             written: end.resources.written,
             output: output.map(settle::recorded),
             leaks: end.leak.as_ref().map(Leak::lines).unwrap_or_default(),
+            attempt: order.attempt,
+            retried: order.more && outcome.failure().is_some_and(retry::is_worth),
         }));
     }
 

@@ -171,18 +171,19 @@ impl Suite {
         limits.any(limited::is_watched)
     }
 
-    /// The command that runs a test, which is `id`, in a slot.
+    /// The command that runs a test, which is `id`, for the so-manieth time in a slot.
     pub(crate) fn command(
         &self,
         test: usize,
         id: &TestId,
+        attempt: u32,
         slot: usize,
         threads: usize,
     ) -> CommandLine {
         let case = &self.cases[test];
         let env = per_test(PerTest {
             test: id,
-            attempt: 1,
+            attempt,
             slot,
             threads,
         });

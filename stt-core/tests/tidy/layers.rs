@@ -17,6 +17,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "outcome",
             "partition",
             "port",
+            "retry",
             "selection",
             "units",
         ],

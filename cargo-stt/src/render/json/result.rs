@@ -30,6 +30,10 @@ pub(super) struct FinishedMessage<'a> {
     #[serde(flatten)]
     outcome: OutcomeMessage<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<f64>,
@@ -63,6 +67,8 @@ impl<'a> FinishedMessage<'a> {
         Self {
             test: &result.test,
             outcome: (&result.outcome).into(),
+            attempt: (ran && result.attempts > 1).then_some(result.attempt),
+            attempts: (ran && result.attempts > 1).then_some(result.attempts),
             duration: ran.then_some(result.duration.as_secs_f64()),
             cpu: ran.then_some(result.resources.cpu.as_secs_f64()),
             // What was never started has used nothing that could be known.
