@@ -28,6 +28,7 @@ use crate::proc::is_alive;
 use crate::proc::marked;
 use crate::proc::of_programs_below;
 use crate::record::Record;
+use crate::running::Running;
 use crate::stt::Stt;
 
 /// The variable whose value all processes of a laboratory inherit, and no other process has.
@@ -192,6 +193,29 @@ impl Lab {
                 .map(|pid| pid.trim().parse().expect("a number"))
                 .collect(),
         )
+    }
+
+    /// Waits until a run has left all of these traces.
+    ///
+    /// # Panics
+    /// When the run has ended or the deadline has passed before.
+    pub fn wait_for_traces(&self, running: &mut Running, names: &[&str]) {
+        running.wait_for(&format!("traces of {names:?}"), |_| {
+            let mut traced = names.iter().map(|name| self.traced(name));
+            traced.all(|pids| pids.is_some()).then_some(())
+        });
+    }
+
+    /// Gives the package, which must be a copy, a build script that leaves a trace, `build`, and takes a minute.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn build_for_a_minute(&self) {
+        let script = "fn main() {\n    let dir = std::env::var(\"HOSTILE_DIR\").unwrap();\n    \
+            std::fs::write(format!(\"{dir}/build.draft\"), std::process::id().to_string()).unwrap();\n    \
+            std::fs::rename(format!(\"{dir}/build.draft\"), format!(\"{dir}/build.pid\")).unwrap();\n    \
+            std::thread::sleep(std::time::Duration::from_secs(60));\n}\n";
+        fs::write(self.root.join("build.rs"), script).expect("writable");
     }
 
     /// Something when a test has left a trace of this name.

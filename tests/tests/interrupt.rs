@@ -7,21 +7,11 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use stt_tests::DEADLINE;
 use stt_tests::Lab;
-use stt_tests::Running;
 use stt_tests::is_alive;
 use stt_tests::state;
 use stt_tests::until;
 
 const QUICK_END: [&str; 2] = ["--config", "run.grace-period=300ms"];
-
-fn wait_for_traces(lab: &Lab, running: &mut Running, names: &[&str]) {
-    running.wait_for(&format!("traces of {names:?}"), |_| {
-        names
-            .iter()
-            .all(|name| lab.traced(name).is_some())
-            .then_some(())
-    });
-}
 
 #[test]
 fn each_signal_ends_everything_and_is_raised_again() {
@@ -37,11 +27,7 @@ fn each_signal_ends_everything_and_is_raised_again() {
             "forks_two_hundred_and_hangs",
         ];
         let mut running = lab.json(names).args(QUICK_END).args(["--no-guard"]).spawn();
-        wait_for_traces(
-            &lab,
-            &mut running,
-            &["hangs", "ignores_term", "daemon", "forked"],
-        );
+        lab.wait_for_traces(&mut running, &["hangs", "ignores_term", "daemon", "forked"]);
         running.signal(signal);
         let finished = running.finish().signal(signal as i32);
         lab.assert_clean();
@@ -58,7 +44,7 @@ fn what_was_interrupted_can_be_resumed() {
     let lab = Lab::shared("hostile");
     let names = ["--exact", "-j", "1", "calm_00", "calm_01", "waits_for_go"];
     let mut running = lab.json(names).args(QUICK_END).spawn();
-    wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+    lab.wait_for_traces(&mut running, &["waits_for_go"]);
     running.signal(Signal::SIGTERM);
     let report = running.finish().signal(15).report();
     let before = report.of("test-finished").count();
@@ -86,7 +72,7 @@ fn a_second_interrupt_waits_for_nobody() {
             "run.grace-period=10m",
         ])
         .spawn();
-    wait_for_traces(&lab, &mut running, &["ignores_term"]);
+    lab.wait_for_traces(&mut running, &["ignores_term"]);
     let start = Instant::now();
     running.signal(Signal::SIGINT);
     // Two signals of one number that are pending together are one (signal(7)): this one is another.
@@ -108,13 +94,9 @@ fn a_second_interrupt_waits_for_nobody() {
 #[test]
 fn a_build_is_ended_with_all_its_processes() {
     let lab = Lab::copied("empty");
-    let script = "fn main() {\n    let dir = std::env::var(\"HOSTILE_DIR\").unwrap();\n    \
-        std::fs::write(format!(\"{dir}/build.draft\"), std::process::id().to_string()).unwrap();\n    \
-        std::fs::rename(format!(\"{dir}/build.draft\"), format!(\"{dir}/build.pid\")).unwrap();\n    \
-        std::thread::sleep(std::time::Duration::from_secs(60));\n}\n";
-    fs_err::write(lab.root.join("build.rs"), script).expect("writable");
+    lab.build_for_a_minute();
     let mut running = lab.stt(["--no-fail-fast"]).args(QUICK_END).spawn();
-    wait_for_traces(&lab, &mut running, &["build"]);
+    lab.wait_for_traces(&mut running, &["build"]);
     running.signal(Signal::SIGTERM);
     drop(running.finish().signal(15));
     lab.assert_clean();
@@ -131,7 +113,7 @@ fn a_listing_is_ended_too() {
             stt = stt.env("MUTE_IGNORES_TERM", "1");
         }
         let mut running = stt.spawn();
-        wait_for_traces(&lab, &mut running, &["mute"]);
+        lab.wait_for_traces(&mut running, &["mute"]);
         running.signal(Signal::SIGINT);
         if ignores_term {
             // A listing has ten seconds to go, unless somebody asks twice.
@@ -158,7 +140,7 @@ fn a_suspended_run_and_its_tests_stand_still_and_go_on() {
         "run.terminate-after=1",
     ];
     let mut running = lab.json(["--exact", "waits_for_go"]).args(limit).spawn();
-    wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+    lab.wait_for_traces(&mut running, &["waits_for_go"]);
     let test = lab.traced("waits_for_go").expect("it runs")[0];
     let processes = [running.pid(), running.worker(), test];
     running.signal(Signal::SIGTSTP);
@@ -181,7 +163,7 @@ fn a_suspended_run_and_its_tests_stand_still_and_go_on() {
 fn a_suspended_run_can_be_ended() {
     let lab = Lab::shared("hostile");
     let mut running = lab.json(["--exact", "hangs"]).args(QUICK_END).spawn();
-    wait_for_traces(&lab, &mut running, &["hangs"]);
+    lab.wait_for_traces(&mut running, &["hangs"]);
     let test = lab.traced("hangs").expect("it runs")[0];
     let processes = [running.pid(), running.worker(), test];
     running.signal(Signal::SIGTSTP);

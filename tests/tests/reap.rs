@@ -384,12 +384,7 @@ fn a_record_that_no_runner_wrote_is_named_and_left_alone() {
     let lab = Lab::shared("hostile");
     killed(&lab, "leaves_orphans_and_hangs", "orphans");
     let orphans = traced(&lab, &ORPHANS);
-    let name = records(&lab)
-        .into_iter()
-        .find(|name| is_record(name))
-        .expect("there is a record");
-    let path = directory(&lab).join(&name);
-    let good = fs::read_to_string(&path).expect("it is ours");
+    let (path, good) = record_text(&lab);
     let precious = lab.path("precious");
     fs::create_dir(&precious).expect("the laboratory is writable");
     drop(fs::File::create(precious.join("file")).expect("writable"));
@@ -445,12 +440,18 @@ fn killed_with_a_stranger(lab: &Lab) -> Option<i32> {
     Some(stranger)
 }
 
-/// The record of the only run, with its path.
-fn record(lab: &Lab) -> (Utf8PathBuf, serde_json::Value) {
+/// The record of the only run as it is written, with its path.
+fn record_text(lab: &Lab) -> (Utf8PathBuf, String) {
     let names = records(lab);
     let name = names.iter().find(|name| is_record(name));
     let path = directory(lab).join(name.expect("there is a record"));
     let text = fs::read_to_string(&path).expect("it is ours");
+    (path, text)
+}
+
+/// The record of the only run, with its path.
+fn record(lab: &Lab) -> (Utf8PathBuf, serde_json::Value) {
+    let (path, text) = record_text(lab);
     (path, serde_json::from_str(&text).expect("it is a record"))
 }
 
@@ -518,12 +519,7 @@ fn a_record_of_another_boot_names_nobody() {
     let lab = Lab::shared("hostile");
     killed(&lab, "leaves_orphans_and_hangs", "orphans");
     let orphans = traced(&lab, &ORPHANS);
-    let name = records(&lab)
-        .into_iter()
-        .find(|name| is_record(name))
-        .expect("there is a record");
-    let path = directory(&lab).join(&name);
-    let good = fs::read_to_string(&path).expect("it is ours");
+    let (path, good) = record_text(&lab);
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
     let other = good.replace(boot.trim(), "00000000-0000-4000-8000-000000000000");
     assert_ne!(good, other);

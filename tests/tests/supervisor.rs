@@ -49,15 +49,6 @@ fn kills() -> usize {
     set.map_or(2, |text| text.parse().expect("STT_KILLS is a number"))
 }
 
-fn wait_for_traces(lab: &Lab, running: &mut Running, names: &[&str]) {
-    running.wait_for(&format!("traces of {names:?}"), |_| {
-        names
-            .iter()
-            .all(|name| lab.traced(name).is_some())
-            .then_some(())
-    });
-}
-
 /// Everybody who has left a trace; a daemon's second number is its port.
 fn traced(lab: &Lab) -> Vec<i32> {
     let of = |name: &&str| {
@@ -107,7 +98,7 @@ fn a_killed_worker_leaves_nothing_and_says_so() {
     for _ in 0..kills() {
         let lab = Lab::shared("hostile");
         let mut running = lab.stt(HOSTILE).spawn();
-        wait_for_traces(&lab, &mut running, &TRACES);
+        lab.wait_for_traces(&mut running, &TRACES);
         // Its start is in the checkpoint after a second.
         running.wait_for("they are recorded as started", |_| {
             let text = std::fs::read_to_string(&lab.checkpoint).ok()?;
@@ -133,7 +124,7 @@ fn a_killed_supervisor_leaves_nothing() {
     for _ in 0..kills() {
         let lab = Lab::shared("hostile");
         let mut running = lab.json(HOSTILE).args(LONG_END).spawn();
-        wait_for_traces(&lab, &mut running, &TRACES);
+        lab.wait_for_traces(&mut running, &TRACES);
         let worker = running.worker();
         times.push(time_to_die(&lab, running.pid()));
         drop(running.finish().signal(9));
@@ -150,14 +141,10 @@ fn a_killed_supervisor_leaves_nothing() {
 #[test]
 fn a_supervisor_that_is_killed_during_the_build_leaves_nothing() {
     let lab = Lab::copied("empty");
-    let script = "fn main() {\n    let dir = std::env::var(\"HOSTILE_DIR\").unwrap();\n    \
-        std::fs::write(format!(\"{dir}/build.draft\"), std::process::id().to_string()).unwrap();\n    \
-        std::fs::rename(format!(\"{dir}/build.draft\"), format!(\"{dir}/build.pid\")).unwrap();\n    \
-        std::thread::sleep(std::time::Duration::from_secs(60));\n}\n";
-    fs_err::write(lab.root.join("build.rs"), script).expect("writable");
+    lab.build_for_a_minute();
     for kill_worker in [false, true] {
         let mut running = lab.stt(["--no-fail-fast"]).spawn();
-        wait_for_traces(&lab, &mut running, &["build"]);
+        lab.wait_for_traces(&mut running, &["build"]);
         let build = lab.traced("build").expect("it runs")[0];
         let worker = running.worker();
         if kill_worker {
@@ -181,7 +168,7 @@ fn what_a_killed_worker_knew_is_not_run_again() {
     let lab = Lab::shared("hostile");
     let names = ["--exact", "-j", "1", "calm_00", "calm_01", "waits_for_go"];
     let mut running = lab.json(names).spawn();
-    wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+    lab.wait_for_traces(&mut running, &["waits_for_go"]);
     let worker = running.worker();
     send(worker, Signal::SIGKILL);
     drop(running.finish().code(42));
@@ -203,7 +190,7 @@ fn what_a_killed_worker_knew_is_not_run_again() {
 fn a_worker_that_crashes_is_a_bug_and_leaves_nothing() {
     let lab = Lab::shared("hostile");
     let mut running = lab.stt(HOSTILE).spawn();
-    wait_for_traces(&lab, &mut running, &TRACES);
+    lab.wait_for_traces(&mut running, &TRACES);
     let worker = running.worker();
     // std looks first whether it is an overflow of the stack, and dies of the second one.
     until("it has crashed", DEADLINE, || {
@@ -246,7 +233,7 @@ fn one_signal_is_one_and_two_are_two_by_every_way() {
     for way in Way::ALL {
         let lab = Lab::shared("hostile");
         let mut running = lab.json(["--exact", "ignores_term"]).args(LONG_END).spawn();
-        wait_for_traces(&lab, &mut running, &["ignores_term"]);
+        lab.wait_for_traces(&mut running, &["ignores_term"]);
         let test = lab.traced("ignores_term").expect("it runs")[0];
         way.send(&mut running, Signal::SIGINT);
         let sent = SystemTime::now();
@@ -266,7 +253,7 @@ fn a_run_ends_by_the_signal_that_either_process_received() {
         for signal in [Signal::SIGTERM, Signal::SIGHUP] {
             let lab = Lab::shared("hostile");
             let mut running = lab.json(["--exact", "hangs"]).args(QUICK_END).spawn();
-            wait_for_traces(&lab, &mut running, &["hangs"]);
+            lab.wait_for_traces(&mut running, &["hangs"]);
             way.send(&mut running, signal);
             drop(running.finish().signal(signal as i32));
             lab.assert_clean();
@@ -280,7 +267,7 @@ fn both_stand_still_and_go_on_by_every_way() {
         for go_on in Way::ALL {
             let lab = Lab::shared("hostile");
             let mut running = lab.json(["--exact", "waits_for_go"]).spawn();
-            wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+            lab.wait_for_traces(&mut running, &["waits_for_go"]);
             let test = lab.traced("waits_for_go").expect("it runs")[0];
             let processes = [running.pid(), running.worker(), test];
             // Twice, so that no signal of the first time counts for the second.
@@ -434,7 +421,7 @@ fn who_is_to_ignore_hangups_ignores_them() {
         .json(["--exact", "waits_for_go"])
         .after("trap '' HUP")
         .spawn();
-    wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+    lab.wait_for_traces(&mut running, &["waits_for_go"]);
     let test = lab.traced("waits_for_go").expect("it runs")[0];
     for process in [running.pid(), running.worker(), test] {
         let ignored = status(process, "SigIgn").expect("it lives");
@@ -453,7 +440,7 @@ fn tests_inherit_signals_as_if_there_were_no_supervisor() {
     let mut running = lab
         .json(["--exact", "waits_for_go", "--auto-restart"])
         .spawn();
-    wait_for_traces(&lab, &mut running, &["waits_for_go"]);
+    lab.wait_for_traces(&mut running, &["waits_for_go"]);
     for leg in 1..=2 {
         let test = lab.traced("waits_for_go").expect("it runs")[0];
         for field in ["SigBlk", "SigIgn"] {
@@ -538,7 +525,7 @@ fn nothing_is_restarted_that_was_not_recorded_or_was_asked_to_end() {
         .stt(["--exact", "hangs", "--config", "restart.auto=true"])
         .args(["--no-checkpoint"])
         .spawn();
-    wait_for_traces(&lab, &mut running, &["hangs"]);
+    lab.wait_for_traces(&mut running, &["hangs"]);
     let worker = running.worker();
     send(worker, Signal::SIGKILL);
     drop(running.finish().code(42).never_says("restarting"));
@@ -548,7 +535,7 @@ fn nothing_is_restarted_that_was_not_recorded_or_was_asked_to_end() {
         .stt(["--exact", "ignores_term", "--auto-restart"])
         .args(LONG_END)
         .spawn();
-    wait_for_traces(&lab, &mut running, &["ignores_term"]);
+    lab.wait_for_traces(&mut running, &["ignores_term"]);
     let worker = running.worker();
     running.signal(Signal::SIGTERM);
     until("the signal is taken", DEADLINE, || {
@@ -601,7 +588,7 @@ fn who_was_there_before_outlives_a_killed_worker() {
 fn a_supervisor_needs_next_to_nothing() {
     let lab = Lab::shared("hostile");
     let mut running = lab.json(["--exact", "hangs"]).args(QUICK_END).spawn();
-    wait_for_traces(&lab, &mut running, &["hangs"]);
+    lab.wait_for_traces(&mut running, &["hangs"]);
     // An unoptimised program is three times as large, and so is what it needs of itself, and what of it is relocated.
     let most = if cfg!(debug_assertions) {
         [8192, 1536]

@@ -20,7 +20,6 @@ use stt_core::id::RunId;
 use stt_core::report::Event;
 use stt_core::run::Job;
 use stt_core::run::Leg;
-use stt_core::run::Link;
 use stt_core::run::Membership;
 use stt_core::run::Note;
 use stt_core::run::OwnDir;
@@ -71,17 +70,11 @@ pub(super) fn run(
     printer: &Printer,
     worker: Option<Worker>,
 ) -> Result<Exit, Error> {
-    let (link, leg, before) = match worker {
-        Some(worker) => (Some(worker.link), worker.leg, worker.checkpoint),
-        None => (None, Leg::default(), None),
-    };
+    let leg = worker.as_ref().map(|worker| worker.leg).unwrap_or_default();
     // What a restarted run has to do is in its checkpoint, whatever was typed.
     request.resume |= leg.restarts > 0;
     request.rerun_failed &= leg.restarts == 0;
-    let mut command = Command::begin(&request, surroundings, printer, link, leg);
-    if let Ok(command) = &mut command {
-        command.before = before;
-    }
+    let command = Command::begin(&request, surroundings, printer, worker);
     command.and_then(Command::run).or_else(Failure::conclude)
 }
 
@@ -118,9 +111,12 @@ impl<'a> Command<'a> {
         request: &'a RunRequest,
         surroundings: &'a Surroundings,
         printer: &'a Printer,
-        link: Option<Link>,
-        leg: Leg,
+        worker: Option<Worker>,
     ) -> Result<Self, Failure> {
+        let (link, leg, before) = match worker {
+            Some(worker) => (Some(worker.link), worker.leg, worker.checkpoint),
+            None => (None, Leg::default(), None),
+        };
         let session = Session::begin(surroundings.vars.clone(), link)?;
         let site = site(&request.cargo, &surroundings.cwd, &request.place);
         let workspace = session.workspace(&site, false)?;
@@ -131,7 +127,7 @@ impl<'a> Command<'a> {
             session,
             workspace,
             leg,
-            before: None,
+            before,
             claims: None,
         })
     }
@@ -188,15 +184,16 @@ impl<'a> Command<'a> {
     fn identify(&self, resolved: &mut Resolved) -> Result<Begun, Failure> {
         let config = &resolved.config;
         let configured = config.checkpoint.path.as_ref();
+        let resumes = self.request.resume || self.request.rerun_failed;
         let place = Place {
             given: self.before.as_ref().or(configured),
             usual: self.usual_checkpoint(),
-            resumes: self.request.resume || self.request.rerun_failed,
+            resumes,
         };
         let claims = self.claims.as_ref().filter(|_| config.checkpoint.enabled);
         let (checkpoint, elsewhere) = place.choose(|path| is_free(claims, path))?;
         let mut recorded = Recorded::default();
-        if self.request.resume || self.request.rerun_failed {
+        if resumes {
             recorded = recorded::find(&checkpoint, &self.workspace.root)?;
         }
         recorded.warnings.extend(elsewhere);

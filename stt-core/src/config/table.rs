@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
+
 use super::CpuAction;
 use super::Leaks;
 use super::OnBreach;
@@ -296,11 +298,7 @@ pub static KEYS: &[Key] = &[
         name: "checkpoint.path",
         doc: "Where results are recorded, relative to the workspace root.",
         accepts: r#"a path; "" for `stt-checkpoint.json` in the target directory"#,
-        set: |draft, given| {
-            let path: Option<String> = given.parsed();
-            let path = path.map(|path| (!path.is_empty()).then(|| path.into()));
-            put(&mut draft.config.checkpoint.path, path)
-        },
+        set: |draft, given| put_path(&mut draft.config.checkpoint.path, given),
     },
     Key {
         name: "coordinator.enabled",
@@ -387,11 +385,7 @@ pub static KEYS: &[Key] = &[
         name: "report.junit",
         doc: "Where the results are written as JUnit XML, relative to the workspace root.",
         accepts: r#"a path; "" for nowhere"#,
-        set: |draft, given| {
-            let path: Option<String> = given.parsed();
-            let path = path.map(|path| (!path.is_empty()).then(|| path.into()));
-            put(&mut draft.config.report.junit, path)
-        },
+        set: |draft, given| put_path(&mut draft.config.report.junit, given),
     },
 ];
 
@@ -399,6 +393,15 @@ pub static KEYS: &[Key] = &[
 fn put<T>(slot: &mut T, value: Option<T>) -> Option<()> {
     *slot = value?;
     Some(())
+}
+
+/// Fills a slot for a path; no text means none.
+fn put_path(slot: &mut Option<Utf8PathBuf>, given: &Given) -> Option<()> {
+    let path: Option<String> = given.parsed();
+    put(
+        slot,
+        path.map(|path| (!path.is_empty()).then(|| path.into())),
+    )
 }
 
 #[expect(

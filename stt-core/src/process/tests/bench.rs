@@ -20,7 +20,6 @@ use crate::process::Capture;
 use crate::process::Control;
 use crate::process::Limits;
 use crate::process::Stdio;
-use crate::process::drive;
 use crate::process::family::Kin;
 use crate::process::family::Naming;
 use crate::process::launch::refuse;
@@ -82,15 +81,7 @@ fn the_time_until_a_bomb_is_gone() {
                     let swept = FAMILY.sweep(&CLOCK, before + PATIENCE);
                     let took = CLOCK.now().saturating_sub(before);
                     assert_eq!(swept.left, []);
-                    let (control, terms) = (&slot.control, &slot.terms);
-                    drive(
-                        child,
-                        control,
-                        &mut Printed::default(),
-                        terms,
-                        &FAMILY,
-                        &CLOCK,
-                    );
+                    slot.follow(child, &mut Printed::default());
                     took
                 })
                 .collect();

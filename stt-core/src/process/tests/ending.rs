@@ -5,7 +5,6 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::helper::CLOCK;
-use super::helper::FAMILY;
 use super::helper::PATIENCE;
 use super::helper::Printed;
 use super::helper::Slot;
@@ -17,7 +16,6 @@ use crate::outcome::Unfinished;
 use crate::process::EndOrder;
 use crate::process::Left;
 use crate::process::Stdio;
-use crate::process::drive;
 use crate::process::kernel;
 use crate::process::spawn;
 
@@ -95,14 +93,7 @@ fn a_stopped_child_is_ended_too() {
     until("it is stopped", || state_of(child.pid()) == Some('T'));
     assert!(slot.control.end(stopped(20_000)).unwrap());
     let mut printed = Printed::default();
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut printed);
     assert_eq!((ended.exit, ended.ended), (Exit::Signal(15), UNFINISHED));
 }
 
@@ -154,14 +145,7 @@ fn an_order_after_the_exit_is_no_part_of_the_result() {
     until("it has exited", || kernel::has_exited(child.pid()));
     assert!(slot.control.end(stopped(30_000)).unwrap());
     let mut printed = Printed::default();
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut printed);
     assert_eq!((ended.exit, ended.ended), (Exit::Code(0), None));
 }
 
@@ -206,15 +190,7 @@ fn an_order_that_races_with_the_exit_has_one_result() {
         "a stranger was signalled"
     );
     assert!(decoy_slot.control.end(stopped(0)).unwrap());
-    let (control, terms) = (&decoy_slot.control, &decoy_slot.terms);
-    drive(
-        decoy,
-        control,
-        &mut Printed::default(),
-        terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    decoy_slot.follow(decoy, &mut Printed::default());
 }
 
 /// As a terminal's TSTP does when it hits a child before its `exec`.
@@ -242,14 +218,7 @@ fn a_child_that_is_stopped_while_it_starts_is_freed() {
         assert!(suspended.join().unwrap() || exited());
     });
     let _ = slot.control.signal(Signal::SIGCONT).unwrap();
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut Printed::default(),
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut Printed::default());
     assert_eq!(ended.exit, Exit::Code(4));
 }
 

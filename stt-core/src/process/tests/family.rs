@@ -21,7 +21,6 @@ use crate::process::OutputSink;
 use crate::process::Running;
 use crate::process::Stdio;
 use crate::process::Swept;
-use crate::process::drive;
 use crate::process::spawn;
 use crate::units::Bytes;
 
@@ -129,14 +128,7 @@ fn a_strangers_orphan_is_left_alone() {
         "shell, its sleep, and the daemon: {daemon:?}"
     );
     assert!(other.control.end(stopped(0)).unwrap());
-    drive(
-        running,
-        &other.control,
-        &mut Printed::default(),
-        &other.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    other.follow(running, &mut Printed::default());
     // Its environment is cleared and it was not seen below the leader: the end of the run finds it.
     for pid in other.alive() {
         nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
@@ -156,14 +148,7 @@ fn orphans_come_to_the_main_thread_and_the_list_can_be_read_again() {
         assert!(main || !orphans.contains(&child.pid()));
         orphans.iter().any(|orphan| slot.alive().contains(orphan))
     });
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut printed);
     let pid: i32 = String::from_utf8(printed.stdout)
         .unwrap()
         .trim()
@@ -203,15 +188,7 @@ fn a_sweep_finds_a_daemon_without_any_mark_and_spares_a_decoy() {
         assert_eq!(decoy_slot.alive(), [decoy.pid()]);
     }
     decoy_slot.control.end(stopped(0)).unwrap();
-    let (control, terms) = (&decoy_slot.control, &decoy_slot.terms);
-    drive(
-        decoy,
-        control,
-        &mut Printed::default(),
-        terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    decoy_slot.follow(decoy, &mut Printed::default());
 }
 
 #[test]
@@ -265,14 +242,7 @@ fn a_sweep_ends_a_fork_bomb_the_stopped_and_the_stubborn() {
     assert!(swept.ended.len() >= 200, "{}", swept.ended.len());
     until("all are dead", || slot.alive().is_empty());
     assert!(took < Duration::from_secs(10), "{took:?}");
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut Printed::default(),
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut Printed::default());
     assert_eq!(
         ended.exit,
         Exit::Signal(9),
@@ -339,15 +309,7 @@ fn a_process_whose_main_thread_is_gone_is_alive() {
     assert!(!crate::process::kernel::has_exited(child.pid()));
     let swept = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
     assert_eq!((swept.ended.len(), swept.left.len()), (1, 0), "{swept:?}");
-    let (control, terms) = (&slot.control, &slot.terms);
-    let ended = drive(
-        child,
-        control,
-        &mut Printed::default(),
-        terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut Printed::default());
     assert_eq!(ended.exit, Exit::Signal(9));
 }
 

@@ -132,15 +132,7 @@ fn is_ended_with_its_test(test: &str, role: &str) {
     }
     assert_eq!(other.alive(), [beside.pid()], "a stranger was ended");
     other.control.end(stopped(0)).unwrap();
-    let (control, terms) = (&other.control, &other.terms);
-    drive(
-        beside,
-        control,
-        &mut Printed::default(),
-        terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    other.follow(beside, &mut Printed::default());
     drop((slot, other));
     let swept = FAMILY.sweep(&CLOCK, CLOCK.now() + PATIENCE);
     assert_eq!(swept, Swept::default(), "nothing was left for the end");
@@ -220,15 +212,7 @@ fn an_order_kills_all_of_the_slot_and_nobody_else() {
     }
     assert_eq!(other.alive(), [beside.pid()]);
     other.control.end(stopped(0)).unwrap();
-    let (control, terms) = (&other.control, &other.terms);
-    drive(
-        beside,
-        control,
-        &mut Printed::default(),
-        terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    other.follow(beside, &mut Printed::default());
 }
 
 #[test]
@@ -304,14 +288,7 @@ fn what_a_dead_run_left_in_its_group_is_ended() {
     assert_eq!(swept.left, []);
     assert!(!group.path.exists());
     assert_eq!(slot.alive(), Vec::<i32>::new());
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut Printed::default(),
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut Printed::default());
     assert_eq!(ended.exit, Exit::Signal(9));
     // Again there is nothing to do.
     let swept = end_group(&group.path).unwrap();
@@ -395,15 +372,7 @@ fn the_group_of_a_run_that_lives_is_no_stale_one() {
     assert!(group.path.join("slot-0").exists(), "it is in use");
     second.remove_group();
     slot.control.end(stopped(0)).unwrap();
-    let (control, terms) = (&slot.control, &slot.terms);
-    drive(
-        child,
-        control,
-        &mut Printed::default(),
-        terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    slot.follow(child, &mut Printed::default());
     let swept = end_group(&inhabited).unwrap();
     assert_eq!(swept, Swept::default());
 }
@@ -505,14 +474,7 @@ fn a_group_that_somebody_holds_is_not_what_a_dead_run_left() {
     assert_eq!((swept.ended.len(), swept.left.len()), (1, 0));
     assert!(!left.exists());
     let mut printed = Printed::default();
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut printed);
     assert_eq!(ended.exit, Exit::Signal(9));
 }
 

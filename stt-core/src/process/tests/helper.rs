@@ -16,6 +16,7 @@ use crate::command::CommandLine;
 use crate::command::Environment;
 use crate::outcome::EndReason;
 use crate::outcome::Unfinished;
+use crate::process::Child;
 use crate::process::Control;
 use crate::process::EndOrder;
 use crate::process::Ended;
@@ -74,6 +75,11 @@ impl Slot {
 
     pub(super) fn drive(&self, command: &CommandLine, sink: &mut dyn OutputSink) -> Ended {
         let child = spawn(command, Stdio::Capture, &self.control, &CLOCK).unwrap();
+        self.follow(child, sink)
+    }
+
+    /// Follows a child of this slot that was started before, to its end.
+    pub(super) fn follow(&self, child: Child, sink: &mut dyn OutputSink) -> Ended {
         drive(child, &self.control, sink, &self.terms, &FAMILY, &CLOCK)
     }
 

@@ -28,7 +28,6 @@ use crate::process::Ended;
 use crate::process::Left;
 use crate::process::Stdio;
 use crate::process::Survivor;
-use crate::process::drive;
 use crate::process::spawn;
 
 /// Makes this program listen, in the directory in which it was started.
@@ -194,14 +193,7 @@ fn a_port_that_somebody_else_has_inherited_is_named_with_him() {
         slot.is_there("hidden") || std::fs::read_link(&leader).is_ok()
     });
     drop(listener);
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut Printed::default(),
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut Printed::default());
     let left = with_ports(&ended);
     assert_eq!(left.len(), 1, "{ended:?}");
     assert_eq!(left[0].ports[0].number, number);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::helper::CLOCK;
-use super::helper::FAMILY;
 use super::helper::Printed;
 use super::helper::Slot;
 use super::helper::in_own_process;
@@ -16,7 +15,6 @@ use crate::process::Left;
 use crate::process::Limits;
 use crate::process::SpawnError;
 use crate::process::Stdio;
-use crate::process::drive;
 use crate::process::spawn;
 use crate::units::Bytes;
 
@@ -138,14 +136,7 @@ fn only_what_is_asked_for_is_captured() {
     .unwrap();
     assert!(child.stdout.is_some() && child.stderr.is_none());
     let mut printed = Printed::default();
-    drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    slot.follow(child, &mut printed);
     assert_eq!(printed.stdout, b"x\n");
     let child = spawn(
         &slot.script("exit 3"),
@@ -155,14 +146,7 @@ fn only_what_is_asked_for_is_captured() {
     )
     .unwrap();
     assert!(child.stdout.is_none() && child.stderr.is_none());
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut printed);
     assert_eq!(ended.exit, Exit::Code(3));
 }
 
@@ -178,14 +162,7 @@ fn without_a_descriptor_for_the_exit_it_is_noticed_all_the_same() {
     .unwrap();
     child.exited = None;
     let mut printed = Printed::default();
-    let ended = drive(
-        child,
-        &slot.control,
-        &mut printed,
-        &slot.terms,
-        &FAMILY,
-        &CLOCK,
-    );
+    let ended = slot.follow(child, &mut printed);
     assert_eq!(ended.exit, Exit::Code(7));
 }
 

@@ -104,15 +104,6 @@ fn crowd_size() -> usize {
     runnable.saturating_sub(1)
 }
 
-/// The load average of the last minute (`/proc/loadavg`, `proc(5)`).
-fn load_average() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let first = text.split(' ').next();
-    first
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(f64::INFINITY)
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "an observer looks from time to time"
@@ -144,7 +135,7 @@ fn sharing(runs: usize) -> Vec<Verdict> {
         }
     };
     let (((), shared), load) = busiest(|| timed(together));
-    let average = load_average();
+    let average: f64 = machine::load().parse().unwrap_or(f64::INFINITY);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let ratio = shared.as_secs_f64() / alone.as_secs_f64();
     let most = f64::from(u32::try_from(cores).unwrap_or(u32::MAX)) + 2.0;
