@@ -191,7 +191,7 @@ impl<'a> Command<'a> {
             resumes,
         };
         let claims = self.claims.as_ref().filter(|_| config.checkpoint.enabled);
-        let (checkpoint, elsewhere) = place.choose(|path| is_free(claims, path))?;
+        let (checkpoint, elsewhere) = place.choose(|path, waits| is_free(claims, path, waits))?;
         let mut recorded = Recorded::default();
         if resumes {
             recorded = recorded::find(&checkpoint, &self.workspace.root)?;

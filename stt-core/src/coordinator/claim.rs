@@ -1,6 +1,7 @@
 //! Which run records into which file: one at a time.
 
 use std::fs::File;
+use std::fs::TryLockError;
 use std::io;
 
 use camino::Utf8Path;
@@ -8,10 +9,14 @@ use camino::Utf8PathBuf;
 use twox_hash::XxHash3_128;
 
 use super::directory::Directory;
+use super::lock::keep_trying;
 use super::lock::lock_byte;
 
 /// The file whose bytes are the claims.
 const CLAIMS: &str = "checkpoints";
+
+/// How often a path is tried that a run may have which is about to be over: two seconds.
+const TRIES: u32 = 400;
 
 /// The paths that this run records into. Each is a lock on the byte of a file that all runs know, whose number is
 /// the path's hash (`F_OFD_SETLK`, `fcntl(2)`): nothing has to be removed, and the kernel frees it on any death. That two
@@ -37,6 +42,23 @@ impl Claims {
     /// The file system knows no such locks.
     pub fn take(&self, path: &Utf8Path) -> io::Result<bool> {
         lock_byte(&self.file, number(path), libc::F_WRLCK)
+    }
+
+    /// The same, with some patience: a run whose supervisor was killed ends all of its tests before it frees the path.
+    ///
+    /// # Errors
+    /// As for [`Claims::take`].
+    pub fn take_in_time(&self, path: &Utf8Path) -> io::Result<bool> {
+        let taken = keep_trying(TRIES, || match self.take(path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TryLockError::WouldBlock),
+            Err(error) => Err(TryLockError::Error(error)),
+        });
+        match taken {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 }
 
@@ -80,7 +102,17 @@ mod tests {
         std::os::unix::fs::symlink(root, &link).unwrap();
         assert!(!two.take(&link.join("stt-checkpoint.json")).unwrap());
 
-        drop(one);
-        assert!(two.take(&path).unwrap());
+        // It is about to be over, and somebody waits for that.
+        let (asks, asked) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                assert!(!two.take(&path).unwrap());
+                asks.send(()).unwrap();
+                two.take_in_time(&path).unwrap()
+            });
+            asked.recv().unwrap();
+            drop(one);
+            assert!(waits.join().unwrap());
+        });
     }
 }
