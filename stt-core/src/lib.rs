@@ -33,6 +33,7 @@ pub mod containers;
 pub mod coordinator;
 pub mod discovery;
 pub mod guard;
+pub mod ports;
 pub mod process;
 pub mod report;
 pub mod schedule;

@@ -1,8 +1,46 @@
-//! Ports that processes hold. Pure.
+//! Ports that processes hold, and those that tests are given. Pure.
 
 use core::net::IpAddr;
 use core::net::SocketAddr;
 use std::fmt;
+use std::sync::Arc;
+
+/// The most ports that one test may have.
+pub const MOST_PORTS: usize = 64;
+
+/// The ports that a test has for itself while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestPorts {
+    /// So many, whichever are free.
+    Any(usize),
+    /// These, in rising order: tests that want the same one take turns.
+    Fixed(Arc<[u16]>),
+}
+
+impl TestPorts {
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Any(count) => *count,
+            Self::Fixed(ports) => ports.len(),
+        }
+    }
+}
+
+impl fmt::Display for TestPorts {
+    /// As a file has it: `2`, or `[8080, 9000]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any(count) => count.fmt(f),
+            Self::Fixed(ports) => write!(f, "{ports:?}"),
+        }
+    }
+}
 
 /// How a port is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

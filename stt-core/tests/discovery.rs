@@ -368,6 +368,7 @@ fn run_all(found: &[(disc::TestBinary, disc::Listing)]) {
                 attempt: 1,
                 slot: 0,
                 threads: 1,
+                ports: &[],
             });
             start(&disc::test_command(binary, test, env));
         }

@@ -12,8 +12,8 @@ use stt_core::run::Suite;
 use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::rules;
 use crate::commands::prepare::site;
+use crate::commands::prepare::test_rules;
 use crate::env::Surroundings;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -46,7 +46,7 @@ fn find(
     let tests = &selection.tests;
     let expressions = Expressions::of(tests, false, resolved.origin(DEFAULT_FILTER));
     let config = resolved.config;
-    let (rules, chosen) = rules(
+    let (rules, chosen) = test_rules(
         &session,
         &site,
         &mut workspace,

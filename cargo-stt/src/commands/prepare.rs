@@ -7,7 +7,7 @@ use stt_core::command::Environment;
 use stt_core::config::Config;
 use stt_core::config::Expressions;
 use stt_core::discovery::Chosen;
-use stt_core::discovery::LimitRules;
+use stt_core::discovery::TestRules;
 use stt_core::discovery::Workspace;
 use stt_core::guard::cores;
 use stt_core::id::RunId;
@@ -47,14 +47,14 @@ pub(super) struct Search<'a> {
 ///
 /// # Errors
 /// A set that is named is not there, or an override or an expression does not fit the workspace.
-pub(super) fn rules(
+pub(super) fn test_rules(
     session: &Session,
     site: &Site<'_>,
     workspace: &mut Workspace,
     config: &Config,
     tests: &TestSelection,
     expressions: &Expressions,
-) -> Result<(LimitRules, Chosen), Failure> {
+) -> Result<(TestRules, Chosen), Failure> {
     let only = tests.only_limits.iter().flat_map(|only| &only.sets);
     for name in only {
         if let Err(unknown) = config.limits.choose(name) {
@@ -63,7 +63,7 @@ pub(super) fn rules(
         }
     }
     let chosen = session.chosen(site, workspace, expressions)?;
-    let rules = session.limit_rules(site, workspace, config)?;
+    let rules = session.test_rules(site, workspace, config)?;
     let default = chosen.default_filter().cloned();
     Ok((rules.with_default_filter(default), chosen))
 }

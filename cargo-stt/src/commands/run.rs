@@ -44,8 +44,8 @@ use crate::commands::junit::JunitReport;
 use crate::commands::place::Place;
 use crate::commands::place::is_free;
 use crate::commands::prepare::Search;
-use crate::commands::prepare::rules;
 use crate::commands::prepare::site;
+use crate::commands::prepare::test_rules;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
 use crate::commands::recorded::warning;
@@ -157,7 +157,7 @@ impl<'a> Command<'a> {
         let tests = &begun.selection.tests;
         let workspace = &mut self.workspace;
         let session = &self.session;
-        let (rules, chosen) = rules(session, &site, workspace, &config, tests, &expressions)?;
+        let (rules, chosen) = test_rules(session, &site, workspace, &config, tests, &expressions)?;
         let search = Search {
             site,
             workspace: &self.workspace,

@@ -12,6 +12,7 @@ mod given;
 mod keys;
 mod limits;
 mod overrides;
+mod ports;
 mod problem;
 mod read;
 mod resolve;
@@ -29,6 +30,7 @@ pub use limits::LimitKey;
 pub use limits::LimitSets;
 pub use limits::NO_LIMITS;
 pub use limits::UnknownLimits;
+pub use overrides::LimitsChoice;
 pub use overrides::Override;
 pub use problem::Problem;
 pub use problem::Problems;
@@ -84,7 +86,8 @@ pub struct Config {
     pub report: ReportConfig,
     /// `[limits.NAME]`: what tests may use, by name.
     pub limits: LimitSets,
-    /// `[[overrides]]`: other settings for some of the tests. The first one that holds for a test wins.
+    /// `[[overrides]]`: other settings for some of the tests. Of each setting the first one counts that
+    /// holds for a test and says something of it.
     pub overrides: Vec<Override>,
 }
 

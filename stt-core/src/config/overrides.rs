@@ -17,17 +17,20 @@ use super::keys;
 use super::limits;
 use super::limits::LimitSets;
 use super::limits::NO_LIMITS;
+use super::ports;
+use super::ports::PORTS;
 use super::problem::Problem;
 use super::source::Origin;
 use super::source::Source;
 use crate::limits::Limits;
+use crate::port::TestPorts;
 
 /// The name of the list of tables.
 pub(super) const OVERRIDES: &str = "overrides";
 
 const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
-const KEYS: [&str; 3] = [FILTER, PLATFORM, limits::LIMITS];
+const KEYS: [&str; 4] = [FILTER, PLATFORM, limits::LIMITS, PORTS];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,25 +39,32 @@ pub struct Override {
     pub filter: Option<Filter>,
     /// Tests that were built for this platform; `None` for any.
     pub platform: Option<Platform>,
-    /// Their set of limits; `None` takes it away.
-    pub limits: Option<Arc<Limits>>,
+    /// Their set of limits, where it says something of that.
+    pub limits: Option<LimitsChoice>,
+    /// The ports that each of them has, where it says something of that.
+    pub ports: Option<Arc<TestPorts>>,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
+
+/// A set of limits that was chosen; `None` is the choice of none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsChoice(pub Option<Arc<Limits>>);
 
 /// An override whose set of limits is still a name.
 #[derive(Clone, Debug)]
 pub(super) struct OverrideDraft {
     filter: Option<Filter>,
     platform: Option<Platform>,
-    limits: (String, Origin),
+    limits: Option<(String, Origin)>,
+    ports: Option<TestPorts>,
     pub(super) origin: Origin,
 }
 
 impl OverrideDraft {
     /// The name of its set, unless that is one of the `known`.
     pub(super) fn problem(&self, known: &[&str]) -> Option<Problem> {
-        let (name, origin) = &self.limits;
+        let (name, origin) = self.limits.as_ref()?;
         if name == NO_LIMITS || known.contains(&name.as_str()) {
             return None;
         }
@@ -70,8 +80,13 @@ impl OverrideDraft {
 
     /// The override, when there is such a set.
     pub(super) fn resolve(self, sets: &LimitSets) -> Option<Override> {
+        let limits = match &self.limits {
+            Some((name, _)) => Some(LimitsChoice(sets.choose(name).ok()?)),
+            None => None,
+        };
         Some(Override {
-            limits: sets.choose(&self.limits.0).ok()?,
+            limits,
+            ports: self.ports.map(Arc::new),
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -89,8 +104,14 @@ impl fmt::Display for Override {
         if let Some(platform) = &self.platform {
             writeln!(f, "{PLATFORM} = {}", quoted(&platform.to_string()))?;
         }
-        let limits = self.limits.as_ref().map_or(NO_LIMITS, |set| &set.name);
-        writeln!(f, "{} = {}", limits::LIMITS, quoted(limits))
+        if let Some(LimitsChoice(limits)) = &self.limits {
+            let limits = limits.as_ref().map_or(NO_LIMITS, |set| &set.name);
+            writeln!(f, "{} = {}", limits::LIMITS, quoted(limits))?;
+        }
+        if let Some(ports) = &self.ports {
+            writeln!(f, "{PORTS} = {ports}")?;
+        }
+        Ok(())
     }
 }
 
@@ -141,7 +162,7 @@ fn read_one(
     file: &Arc<str>,
 ) -> Option<OverrideDraft> {
     let before = reader.problems.len();
-    let (mut filter, mut platform, mut set) = (None, None, None);
+    let (mut filter, mut platform, mut set, mut ports) = (None, None, None, None);
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -157,6 +178,7 @@ fn read_one(
                 let place = reader.place(value);
                 set = name.map(|name| (name, Origin { source, place }));
             }
+            PORTS => ports = ports::read(reader, item, value),
             other => {
                 let message = format!("an override has no key `{}`", other.escape_debug());
                 let expected = match keys::nearest_of(other, KEYS) {
@@ -177,19 +199,17 @@ fn read_one(
         return None;
     }
     let place = reader.place(span.clone());
-    let Some(limits) = set else {
+    if set.is_none() && ports.is_none() {
         let message = "this override sets nothing".to_owned();
-        reader.report(
-            span,
-            message,
-            Some(format!("it needs `{}`", limits::LIMITS)),
-        );
+        let expected = format!("it needs `{}`, `{PORTS}` or both", limits::LIMITS);
+        reader.report(span, message, Some(expected));
         return None;
-    };
+    }
     Some(OverrideDraft {
         filter,
         platform,
-        limits,
+        limits: set,
+        ports,
         origin: Origin { source, place },
     })
 }
@@ -277,7 +297,8 @@ mod tests {
         let mut pairs = Vec::new();
         for one in &config.overrides {
             let filter = one.filter.as_ref().map_or("", |filter| &filter.text);
-            pairs.push((filter, one.limits.as_ref().map(|set| &*set.name)));
+            let set = one.limits.as_ref().and_then(|choice| choice.0.as_ref());
+            pairs.push((filter, set.map(|set| &*set.name)));
         }
         pairs
     }
@@ -323,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_read_again() {
-        let text = "[[overrides]]\nfilter = \"test(/a\\\\.b/) & package(x)\"\nplatform = 'x86_64-unknown-linux-gnu'\nlimits = 'slow'";
+        let text = "[[overrides]]\nfilter = \"test(/a\\\\.b/) & package(x)\"\nplatform = 'x86_64-unknown-linux-gnu'\nlimits = 'slow'\nports = [9000, 80]";
         let first = config(text);
         let Ok(first) = first else {
             panic!("{}", first.unwrap_err());
@@ -331,7 +352,8 @@ mod tests {
         let again = config(&format!("[[overrides]]\n{}", first.overrides[0])).unwrap();
         let bare = |one: &Override| {
             let filter = one.filter.as_ref().map(|filter| filter.text.clone());
-            (filter, one.platform.clone(), one.limits.clone())
+            let (limits, ports) = (one.limits.clone(), one.ports.clone());
+            (filter, one.platform.clone(), limits, ports)
         };
         assert_eq!(bare(&again.overrides[0]), bare(&first.overrides[0]));
     }
@@ -349,7 +371,7 @@ mod tests {
                 "filter = 'all()'",
                 "1:1",
                 "this override sets nothing",
-                "it needs `limits`",
+                "it needs `limits`, `ports` or both",
             ),
             (
                 "filter = 'all('\nlimits = 'slow'",
@@ -391,7 +413,7 @@ mod tests {
                 "slow-timeout = '1s'\nlimits = 'slow'",
                 "2:1",
                 "an override has no key",
-                "its keys are filter, platform, limits",
+                "its keys are filter, platform, limits, ports",
             ),
         ];
         for (text, place, message, expected) in cases {

@@ -52,6 +52,7 @@ pub(super) fn of_binary(
     parts: &Parts<'_>,
 ) -> Result<Environment, JoinPathsError> {
     let mut env: BTreeMap<OsString, OsString> = setting.inherited.iter().cloned().collect();
+    env.retain(|name, _| !tells_of_ports(name));
     let mut set = |name: &str, value: &OsStr| {
         env.insert(name.into(), value.into());
     };
@@ -121,6 +122,8 @@ pub struct PerTest<'a> {
     pub slot: usize,
     /// How many tests may run at once.
     pub threads: usize,
+    /// The ports that it has for itself.
+    pub ports: &'a [u16],
 }
 
 /// The variables of one test, beside those of its binary.
@@ -130,9 +133,10 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
         attempt,
         slot,
         threads,
+        ports,
     } = facts;
     let attempt: OsString = attempt.to_string().into();
-    vec![
+    let mut env = vec![
         (variables::NEXTEST_TEST_NAME.into(), (*test.name).into()),
         (variables::NEXTEST_ATTEMPT.into(), attempt.clone()),
         (
@@ -147,7 +151,27 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
         ),
         (variables::STT_TEST_ID.into(), test.to_string().into()),
         (variables::STT_ATTEMPT.into(), attempt),
-    ]
+    ];
+    env.extend(of_ports(ports));
+    env
+}
+
+/// The variables that tell a program of ports that it has for itself; none where it has none.
+pub fn of_ports(ports: &[u16]) -> impl Iterator<Item = (OsString, OsString)> {
+    let texts: Vec<_> = ports.iter().map(u16::to_string).collect();
+    let all = (!ports.is_empty()).then(|| (variables::STT_PORTS.into(), texts.join(",").into()));
+    let each = (0..).zip(texts).map(|(index, port): (usize, _)| {
+        let name = format!("{}{index}", variables::STT_PORT_PREFIX);
+        (name.into(), port.into())
+    });
+    all.into_iter().chain(each)
+}
+
+/// Whether a variable tells of ports: those of whoever has started us are not our tests'.
+fn tells_of_ports(name: &OsStr) -> bool {
+    let name = name.to_str().unwrap_or_default();
+    let index = name.strip_prefix(variables::STT_PORT_PREFIX);
+    name == variables::STT_PORTS || index.is_some_and(|index| index.parse::<usize>().is_ok())
 }
 
 /// Where the loader looks: the paths that build scripts link from, cargo's two output directories,
@@ -388,6 +412,7 @@ mod tests {
             attempt: 2,
             slot: 0,
             threads: 4,
+            ports: &[20_001, 8080],
         });
         let shown: Vec<_> = env
             .iter()
@@ -404,6 +429,9 @@ mod tests {
                 "NEXTEST_TEST_THREADS=4",
                 "STT_TEST_ID=p::it mod::a b",
                 "STT_ATTEMPT=2",
+                "STT_PORTS=20001,8080",
+                "STT_PORT_0=20001",
+                "STT_PORT_1=8080",
             ]
         );
     }

@@ -1,4 +1,5 @@
-//! Which set of limits a test gets: the first override that holds for it, or the one of all tests.
+//! Which set of limits and which ports a test gets: what the first override says of it that holds for it and
+//! says something of it; else it has the limits of all tests, and no ports.
 //!
 //! Filter expressions are nextest's, compiled by its own crate against what cargo says of the workspace.
 //! Without an override nothing of that happens. Pure.
@@ -22,19 +23,21 @@ use nextest_metadata::RustTestBinaryKind;
 use nextest_metadata::TestCaseName;
 
 use crate::config::Filter;
+use crate::config::LimitsChoice;
 use crate::config::Override;
 use crate::config::Problems;
 use crate::limits::Limits;
+use crate::port::TestPorts;
 
 use super::binary::BinaryKind;
 use super::binary::TestBinary;
 
-/// What decides about the limits of a test.
+/// What decides about the limits and the ports of a test.
 #[derive(Debug, Default)]
-pub struct LimitRules {
+pub struct TestRules {
     /// The strongest first.
     rules: Vec<Rule>,
-    /// The set of a test for which no rule holds.
+    /// The set of limits of a test of which no rule says anything.
     default: Option<Arc<Limits>>,
     /// What `default()` means in a filter; every test where there is none.
     default_filter: Option<CompiledExpr>,
@@ -45,7 +48,8 @@ pub struct LimitRules {
 struct Rule {
     filter: Option<CompiledExpr>,
     platform: Option<Platform>,
-    limits: Option<Arc<Limits>>,
+    limits: Option<LimitsChoice>,
+    ports: Option<Arc<TestPorts>>,
 }
 
 /// Why there are no rules.
@@ -88,7 +92,7 @@ impl Needs {
     }
 }
 
-impl LimitRules {
+impl TestRules {
     /// Makes rules of overrides, with `default` for tests for which none holds. `metadata` is what cargo says
     /// of the workspace; with [`Needs::Nothing`] it is not read.
     ///
@@ -124,6 +128,7 @@ impl LimitRules {
                 filter,
                 platform: one.platform.clone(),
                 limits: one.limits.clone(),
+                ports: one.ports.clone(),
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
@@ -150,7 +155,8 @@ impl LimitRules {
         let names = Names::of(binary);
         let query = names.query();
         let context = self.context();
-        let mut open = Vec::new();
+        let mut limits = Choice::new();
+        let mut ports = Choice::new();
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -158,25 +164,25 @@ impl LimitRules {
                 continue;
             }
             let filter = rule.filter.as_ref();
-            match filter.map_or(Some(true), |filter| filter.matches_binary(&query, &context)) {
-                Some(false) => {}
-                // No later rule can hold for a test of this binary.
-                Some(true) => {
-                    return BinaryRules {
-                        names,
-                        context,
-                        open,
-                        rest: rule.limits.as_ref(),
-                    };
-                }
-                None => open.extend(filter.map(|filter| (filter, rule.limits.as_ref()))),
+            let filter = match filter.map_or(Some(true), |one| one.matches_binary(&query, &context))
+            {
+                Some(false) => continue,
+                Some(true) => None,
+                None => filter,
+            };
+            if let Some(LimitsChoice(set)) = &rule.limits {
+                limits.add(filter, set.as_ref());
+            }
+            if let Some(one) = &rule.ports {
+                ports.add(filter, Some(one).filter(|ports| !ports.is_empty()));
             }
         }
+        limits.add(None, self.default.as_ref());
         BinaryRules {
             names,
             context,
-            open,
-            rest: self.default.as_ref(),
+            limits,
+            ports,
         }
     }
 }
@@ -186,25 +192,65 @@ impl LimitRules {
 pub struct BinaryRules<'a> {
     names: Names,
     context: EvalContext<'a>,
-    /// Filters that hold for some of its tests, each with its set.
-    open: Vec<(&'a CompiledExpr, Option<&'a Arc<Limits>>)>,
-    /// The set of all others.
-    rest: Option<&'a Arc<Limits>>,
+    limits: Choice<'a, Limits>,
+    ports: Choice<'a, TestPorts>,
 }
 
 impl<'a> BinaryRules<'a> {
-    /// The set of a test; `None` when it is not limited.
+    /// The set of limits of a test; `None` when it is not limited.
     pub fn limits(&self, test: &str) -> Option<&'a Arc<Limits>> {
+        self.limits.of(&self.names, &self.context, test)
+    }
+
+    /// The ports that a test has for itself; `None` when it has none.
+    pub fn ports(&self, test: &str) -> Option<&'a Arc<TestPorts>> {
+        self.ports.of(&self.names, &self.context, test)
+    }
+}
+
+/// What the rules say of one setting, for the tests of one binary.
+#[derive(Debug)]
+struct Choice<'a, T> {
+    /// Filters that hold for some of the tests, each with what these get.
+    open: Vec<(&'a CompiledExpr, Option<&'a Arc<T>>)>,
+    /// What all others get.
+    rest: Option<&'a Arc<T>>,
+    /// Whether no later rule can hold for a test of this binary.
+    closed: bool,
+}
+
+impl<'a, T> Choice<'a, T> {
+    fn new() -> Self {
+        Self {
+            open: Vec::new(),
+            rest: None,
+            closed: false,
+        }
+    }
+
+    /// Adds what a weaker rule says than those before. Without a filter it holds for every test.
+    fn add(&mut self, filter: Option<&'a CompiledExpr>, value: Option<&'a Arc<T>>) {
+        match filter {
+            _ if self.closed => {}
+            Some(filter) => self.open.push((filter, value)),
+            None => {
+                self.rest = value;
+                self.closed = true;
+            }
+        }
+    }
+
+    fn of(&self, names: &Names, context: &EvalContext<'a>, test: &str) -> Option<&'a Arc<T>> {
         if self.open.is_empty() {
             return self.rest;
         }
         let query = TestQuery {
-            binary_query: self.names.query(),
+            binary_query: names.query(),
             test_name: &TestCaseName::new(test),
         };
         let mut open = self.open.iter();
-        let first = open.find(|(filter, _)| filter.matches_test(&query, &self.context));
-        first.map_or(self.rest, |(_, limits)| *limits)
+        let first = open.find(|(filter, _)| filter.matches_test(&query, context));
+        first.map_or(self.rest, |(_, value)| *value)
     }
 }
 
@@ -329,10 +375,10 @@ pub(super) mod tests {
         resolve(&layers, NonZeroUsize::MIN).unwrap().config
     }
 
-    fn rules(overrides: &[Table<'_>], default: &str) -> Result<LimitRules, FiltersetError> {
+    fn rules(overrides: &[Table<'_>], default: &str) -> Result<TestRules, FiltersetError> {
         let config = config(overrides);
         let default = config.limits.choose(default).unwrap();
-        LimitRules::new(&config.overrides, default, METADATA)
+        TestRules::new(&config.overrides, default, METADATA)
     }
 
     /// Overrides, and the set that the test gets.
@@ -394,6 +440,38 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn each_setting_comes_from_the_first_override_that_says_something_of_it() {
+        let text = "[[overrides]]\nfilter = 'test(slow)'\nports = 2\n\
+                    [[overrides]]\nfilter = 'test(a)'\nlimits = 'fast'\n\
+                    [[overrides]]\nfilter = 'test(fixed)'\nports = [9000, 80]\n\
+                    [[overrides]]\nfilter = 'test(bare)'\nports = 0\n\
+                    [[overrides]]\nfilter = 'package(p)'\nports = 1\nlimits = 'slow'\n";
+        let file = ConfigFile {
+            level: Level::Workspace,
+            path: "stt.toml".into(),
+            text: text.to_owned(),
+        };
+        let layers = Layers {
+            files: vec![file],
+            ..Layers::default()
+        };
+        let config = resolve(&layers, NonZeroUsize::MIN).unwrap().config;
+        let rules = TestRules::new(&config.overrides, None, METADATA).unwrap();
+        let rules = rules.of_binary(&binary(Harness::Libtest, None));
+        for (test, limits, ports) in [
+            ("a::slow", "fast", "2"),
+            ("x::slow", "slow", "2"),
+            ("x::fixed", "slow", "[80, 9000]"),
+            ("bare", "fast", ""),
+            ("x", "slow", "1"),
+        ] {
+            let ports_found = rules.ports(test).map(ToString::to_string);
+            assert_eq!(ports_found.unwrap_or_default(), ports, "{test}");
+            assert_eq!(&*rules.limits(test).unwrap().name, limits, "{test}");
+        }
+    }
+
+    #[test]
     fn a_name_that_nobody_has_is_named_in_the_file() {
         let error = rules(
             &[
@@ -429,7 +507,7 @@ pub(super) mod tests {
         ] {
             let config = config(overrides);
             assert_eq!(Needs::of(&config.overrides), needs);
-            let read = LimitRules::new(&config.overrides, None, "no metadata").is_err();
+            let read = TestRules::new(&config.overrides, None, "no metadata").is_err();
             assert_eq!(read, needs != Needs::Nothing);
         }
     }

@@ -83,7 +83,7 @@ impl Workspace {
         })
     }
 
-    /// Keeps the answer that was read, for [`LimitRules`](super::LimitRules).
+    /// Keeps the answer that was read, for [`TestRules`](super::TestRules).
     #[must_use]
     pub fn with_answer(mut self, stdout: Vec<u8>) -> Self {
         self.answer = String::from_utf8(stdout).unwrap_or_default();

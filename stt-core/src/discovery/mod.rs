@@ -7,8 +7,8 @@
 //!    [`rustc_command`] → [`Rustc::parse`], and [`build_command`] → [`Messages::line`];
 //! 2. [`test_binaries`]: what was built, each with its complete environment;
 //! 3. for each binary the [`Cache`], or [`list_commands`] → [`read_listing`];
-//! 4. [`LimitRules`]: what each test may use; [`Chosen`] and [`verdict`]: which of the tests run;
-//!    [`test_command`] and [`per_test`]: how.
+//! 4. [`TestRules`]: what each test may use and which ports it has; [`Chosen`] and [`verdict`]: which of the
+//!    tests run; [`test_command`] and [`per_test`]: how.
 
 mod binary;
 mod cache;
@@ -42,6 +42,7 @@ pub use cargo::rustc_command;
 pub use cargo_config::CargoConfig;
 pub use cargo_config::CargoConfigError;
 pub use environment::PerTest;
+pub use environment::of_ports;
 pub use environment::per_test;
 pub use expressions::BinaryChosen;
 pub use expressions::Chosen;
@@ -49,8 +50,8 @@ pub use filter::Verdict;
 pub use filter::has_wanted_limits;
 pub use filter::verdict;
 pub use filterset::FiltersetError;
-pub use filterset::LimitRules;
 pub use filterset::Needs;
+pub use filterset::TestRules;
 pub use list::ListAnswer;
 pub use list::ListError;
 pub use list::ListedTest;

@@ -56,6 +56,10 @@ pub const STT_RUN_ID: &str = "STT_RUN_ID";
 pub const STT_TEST_ID: &str = "STT_TEST_ID";
 /// Which attempt this is, from 1 on.
 pub const STT_ATTEMPT: &str = "STT_ATTEMPT";
+/// The ports of the test, with commas between; only where it has some.
+pub const STT_PORTS: &str = "STT_PORTS";
+/// Before a number from 0 on: that one of the test's ports.
+pub const STT_PORT_PREFIX: &str = "STT_PORT_";
 
 /// Read, and set for `cargo metadata`: where cargo builds.
 pub const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";

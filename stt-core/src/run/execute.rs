@@ -25,6 +25,7 @@ use crate::id::RunId;
 use crate::limits::Resources;
 use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
+use crate::ports::Leases;
 use crate::process::Capture;
 use crate::process::Limits;
 use crate::process::Marker;
@@ -156,6 +157,10 @@ impl Session {
         if let Some(dir) = &tmpdir {
             self.family.has_files_in(dir.path());
         }
+        let locks = membership
+            .as_ref()
+            .map(|member| member.registration().place());
+        let locks = locks.unwrap_or(&job.target_dir).to_owned();
         let watched = config.guard.enabled || job.suite.is_watched();
         let containers = config.containers.enabled.then(|| Place {
             dir: tmpdir.as_ref().map(OwnDir::path),
@@ -172,6 +177,7 @@ impl Session {
             queue: Arc::clone(&queue),
             family: Arc::clone(&self.family),
             clock: self.clock,
+            leases: Leases::new(job.run.as_str(), locks),
             run: job.run,
             threads,
             leak_timeout: config.run.leak_timeout,
@@ -266,7 +272,7 @@ impl Session {
         self.tell_missing(sink);
         self.tell_unenforced(job, sink);
         let wanted = threads(job, config);
-        let threads = affordable(descriptors(), wanted);
+        let threads = affordable(descriptors(), wanted, job.suite.most_ports());
         if threads < wanted {
             sink(report::Event::Warning(few_descriptors(threads, wanted)));
         }

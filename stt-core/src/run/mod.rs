@@ -21,6 +21,7 @@ mod neighbours;
 mod news;
 mod opening;
 mod perform;
+mod ports;
 mod prepare;
 mod queue;
 mod reader;

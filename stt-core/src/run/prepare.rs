@@ -17,13 +17,13 @@ use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
 use crate::discovery::Chosen;
-use crate::discovery::LimitRules;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
 use crate::discovery::Needs;
 use crate::discovery::Rustc;
 use crate::discovery::Setting;
 use crate::discovery::TestBinary;
+use crate::discovery::TestRules;
 use crate::discovery::Toolchain;
 use crate::discovery::Workspace;
 use crate::discovery::build_command;
@@ -109,22 +109,22 @@ impl Session {
     /// # Errors
     /// A filter does not fit the workspace, `run.limits` names no set, or cargo does not know the
     /// dependencies.
-    pub fn limit_rules(
+    pub fn test_rules(
         &self,
         site: &Site<'_>,
         workspace: &mut Workspace,
         config: &Config,
-    ) -> Result<LimitRules, RunError> {
+    ) -> Result<TestRules, RunError> {
         let default = config.run.limits.as_deref().unwrap_or_default();
         let default = config.limits.choose(default).map_err(RunError::Limits)?;
         if Needs::of(&config.overrides) == Needs::Dependencies {
             self.learn_dependencies(site, workspace)?;
         }
         let metadata = workspace.take_answer();
-        LimitRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
+        TestRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
     }
 
-    /// For which tests the expressions of a selection hold. It comes before [`Session::limit_rules`], which
+    /// For which tests the expressions of a selection hold. It comes before [`Session::test_rules`], which
     /// takes the answer of cargo away.
     ///
     /// # Errors

@@ -73,6 +73,11 @@ pub(crate) fn not_started(error: &SpawnError) -> Settled {
     Settled::Final(TestOutcome::Failed(Failure::Start { reason }))
 }
 
+/// What a test comes to that could not be given its ports: a failure.
+pub(crate) fn without_ports(reason: String) -> Settled {
+    Settled::Final(TestOutcome::Failed(Failure::Start { reason }))
+}
+
 /// Whether the test has its result. One that was ended for a limit, or that turns out to have exceeded one,
 /// has failed for that. A test whose output was lost has not passed: nobody knows what it had to say. One that
 /// left something behind has not either, where that is asked for; a failure of its own says more.

@@ -21,6 +21,8 @@ use crate::id::RunId;
 use crate::id::TestId;
 use crate::limits::Limits;
 use crate::limits::Resources;
+use crate::ports::Lease;
+use crate::ports::Leases;
 use crate::process::Capture;
 use crate::process::Child;
 use crate::process::Control;
@@ -42,6 +44,7 @@ use crate::run::desk::Test;
 use crate::run::error::chain;
 use crate::run::event::Event;
 use crate::run::event::TestEnd;
+use crate::run::ports;
 use crate::run::queue::Queue;
 use crate::run::recorder;
 use crate::run::settle;
@@ -62,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) family: Arc<Family>,
     /// The clock.
     pub(crate) clock: Clock,
+    /// The ports of tests.
+    pub(crate) leases: Leases,
     /// The run.
     pub(crate) run: RunId,
     /// How many tests may run at once, as tests are told.
@@ -188,9 +193,18 @@ impl Worker {
         if order.record {
             self.write(&Record::Started { test: id.clone() });
         }
+        let leases = match ports::take(&shared, order.test) {
+            Ok(leases) => leases,
+            Err(reason) => {
+                self.control.release();
+                return not_started(settle::without_ports(reason));
+            }
+        };
+        let numbers: Vec<_> = leases.iter().map(Lease::number).collect();
+        let (number, threads) = (self.number, shared.threads);
         let mut command = shared
             .suite
-            .command(order.test, id, self.number, shared.threads);
+            .command(order.test, id, number, threads, &numbers);
         if let Some(containers) = &shared.containers {
             command.extra_env.extend(containers.begin(self.number, id));
         }
@@ -211,15 +225,10 @@ impl Worker {
                 let output = &mut self.capture;
                 let (control, family) = (&self.control, &shared.family);
                 let ended = drive(child, control, output, &terms, family, &shared.clock);
+                ports::name_strangers(&shared, id, &numbers);
                 self.end(ended, id, limits.map(Arc::as_ref), held, started)
             }
-            Err(error) => TestEnd {
-                settled: settle::not_started(&error),
-                duration: Duration::ZERO,
-                resources: Resources::default(),
-                output: None,
-                leak: None,
-            },
+            Err(error) => not_started(settle::not_started(&error)),
         }
     }
 
@@ -328,6 +337,17 @@ impl Worker {
         if let Some(writer) = &self.shared.writer {
             recorder::warn(&self.shared.queue, writer.append(record).err());
         }
+    }
+}
+
+/// The end of a test that had no process.
+fn not_started(settled: Settled) -> TestEnd {
+    TestEnd {
+        settled,
+        duration: Duration::ZERO,
+        resources: Resources::default(),
+        output: None,
+        leak: None,
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::checkpoint::Selected;
 use crate::command::CommandLine;
 use crate::discovery::Chosen;
-use crate::discovery::LimitRules;
 use crate::discovery::ListedTest;
 use crate::discovery::Listing;
 use crate::discovery::PerTest;
 use crate::discovery::TestBinary;
+use crate::discovery::TestRules;
 use crate::discovery::Verdict;
 use crate::discovery::has_wanted_limits;
 use crate::discovery::per_test;
@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::partition::Dealer;
 use crate::partition::Partition;
 use crate::partition::sort_key;
+use crate::port::TestPorts;
 use crate::selection::TestSelection;
 
 /// The selected tests and the binaries that hold them.
@@ -40,17 +41,19 @@ struct Case {
     ignored: bool,
     /// What it may use; `None` for whatever it likes.
     limits: Option<Arc<Limits>>,
+    /// The ports that it has for itself; `None` for none.
+    ports: Option<Arc<TestPorts>>,
 }
 
 impl Suite {
     /// The tests of the binaries that `selection` holds, in the order of the binaries and of their
-    /// listings. There is a listing for each binary, `rules` say what each test may use, and `chosen` for which
-    /// tests the expressions hold.
+    /// listings. There is a listing for each binary, `rules` say what each test may use and which ports it has, and
+    /// `chosen` for which tests the expressions hold.
     pub fn select<'a>(
         binaries: Vec<TestBinary>,
         listings: impl IntoIterator<Item = &'a Listing>,
         selection: &TestSelection,
-        rules: &LimitRules,
+        rules: &TestRules,
         chosen: &Chosen,
     ) -> Self {
         let mut cases = Vec::new();
@@ -75,6 +78,7 @@ impl Suite {
                     test: test.clone(),
                     ignored,
                     limits: limits.cloned(),
+                    ports: rules.ports(&test.name).cloned(),
                 });
             }
         }
@@ -157,6 +161,17 @@ impl Suite {
         self.cases[test].limits.as_ref()
     }
 
+    /// The ports that a test has for itself; `None` for none.
+    pub fn ports(&self, test: usize) -> Option<&Arc<TestPorts>> {
+        self.cases[test].ports.as_ref()
+    }
+
+    /// The most ports that a test has.
+    pub(crate) fn most_ports(&self) -> usize {
+        let ports = self.cases.iter().filter_map(|case| case.ports.as_deref());
+        ports.map(TestPorts::count).max().unwrap_or(0)
+    }
+
     /// What each test may use, by its number; empty when no test has limits.
     pub(crate) fn all_limits(&self) -> Vec<Option<Arc<Limits>>> {
         if self.cases.iter().all(|case| case.limits.is_none()) {
@@ -171,13 +186,14 @@ impl Suite {
         limits.any(limited::is_watched)
     }
 
-    /// The command that runs a test, which is `id`, in a slot.
+    /// The command that runs a test, which is `id`, in a slot and with these ports.
     pub(crate) fn command(
         &self,
         test: usize,
         id: &TestId,
         slot: usize,
         threads: usize,
+        ports: &[u16],
     ) -> CommandLine {
         let case = &self.cases[test];
         let env = per_test(PerTest {
@@ -185,6 +201,7 @@ impl Suite {
             attempt: 1,
             slot,
             threads,
+            ports,
         });
         test_command(&self.binaries[case.binary], &case.test, env)
     }

@@ -12,9 +12,9 @@ const SLOT: u64 = 10;
 /// The fewest open files with which a run can begin: one test at a time.
 pub const FEWEST_DESCRIPTORS: u64 = BASE + SLOT;
 
-/// How many of the wanted slots a limit of open files leaves.
-pub fn affordable(limit: u64, wanted: usize) -> usize {
-    let slots = limit.saturating_sub(BASE) / SLOT;
+/// How many of the wanted slots a limit of open files leaves, where a test has at most so many ports.
+pub fn affordable(limit: u64, wanted: usize, ports: usize) -> usize {
+    let slots = limit.saturating_sub(BASE) / SLOT.saturating_add(ports as u64);
     usize::try_from(slots)
         .unwrap_or(usize::MAX)
         .clamp(NonZeroUsize::MIN.get(), wanted.max(1))
@@ -34,15 +34,16 @@ mod tests {
 
     #[test]
     fn slots_fit_into_the_limit_and_one_is_always_tried() {
-        for (limit, wanted, slots) in [
-            (1024, 2, 2),
-            (1024, 200, 97),
-            (FEWEST_DESCRIPTORS, 8, 1),
-            (FEWEST_DESCRIPTORS + SLOT, 8, 2),
-            (0, 8, 1),
-            (u64::MAX, 8, 8),
+        for (limit, wanted, ports, slots) in [
+            (1024, 2, 0, 2),
+            (1024, 200, 0, 97),
+            (1024, 200, 10, 48),
+            (FEWEST_DESCRIPTORS, 8, 0, 1),
+            (FEWEST_DESCRIPTORS + SLOT, 8, 0, 2),
+            (0, 8, 0, 1),
+            (u64::MAX, 8, 64, 8),
         ] {
-            assert_eq!(affordable(limit, wanted), slots, "{limit} {wanted}");
+            assert_eq!(affordable(limit, wanted, ports), slots, "{limit} {wanted}");
         }
         for (limit, slots, clients) in [
             (1024, 2, 159),

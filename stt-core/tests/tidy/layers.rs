@@ -31,6 +31,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "coordinator",
             "discovery",
             "guard",
+            "ports",
             "process",
             "report",
             "schedule",

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 54] = [
+pub(crate) const PURE: [&str; 56] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -14,6 +14,7 @@ pub(crate) const PURE: [&str; 54] = [
     "config/filter",
     "config/limits",
     "config/overrides",
+    "config/ports",
     "config/resolve",
     "container",
     "containers/discovery",
@@ -42,6 +43,7 @@ pub(crate) const PURE: [&str; 54] = [
     "limits",
     "partition",
     "port",
+    "ports/table",
     "process/exit",
     "process/family/shares",
     "process/family/sock_diag",

@@ -69,6 +69,10 @@ pub use portable::Family;
 pub use portable::Glance;
 #[cfg(not(target_os = "linux"))]
 pub use portable::SlotGroup;
+#[cfg(not(target_os = "linux"))]
+pub use portable::listeners;
+#[cfg(target_os = "linux")]
+pub use sockets::listeners;
 
 #[cfg(target_os = "linux")]
 pub(super) use cgroup::Pen;

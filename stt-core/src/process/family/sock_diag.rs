@@ -30,6 +30,12 @@ pub(super) enum Version {
     V6,
 }
 
+/// The tables of listening TCP sockets.
+pub(super) const TCP: [Table; 2] = [
+    Table::new(Protocol::Tcp, Version::V4),
+    Table::new(Protocol::Tcp, Version::V6),
+];
+
 /// All tables.
 pub(super) const TABLES: [Table; 4] = [
     Table::new(Protocol::Tcp, Version::V4),

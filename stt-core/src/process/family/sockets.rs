@@ -22,6 +22,7 @@ use super::proc::Proc;
 use super::sock_diag::Answer;
 use super::sock_diag::Socket;
 use super::sock_diag::TABLES;
+use super::sock_diag::TCP;
 use super::sock_diag::Table;
 use super::sock_diag::inode_of_link;
 use crate::port::Holder;
@@ -76,6 +77,14 @@ impl Sockets {
         found.dedup();
         found
     }
+}
+
+/// Who listens on one of these TCP ports, on whatever address.
+pub fn listeners(numbers: &[u16]) -> Vec<StillHeld> {
+    let listening = all_of(&TCP).filter(|socket| numbers.contains(&socket.port.number));
+    let listening: Vec<_> = listening.collect();
+    let held = still_held(&listening).into_iter();
+    held.map(|(_, held)| held).collect()
 }
 
 /// Which of these sockets still hold their ports, and who has them. Looks through all processes when
@@ -136,13 +145,19 @@ fn inode_of(link: &DirEntry) -> Option<u64> {
 
 /// All sockets that hold a port.
 fn all() -> impl Iterator<Item = Socket> {
+    all_of(&TABLES)
+}
+
+fn all_of(tables: &[Table]) -> impl Iterator<Item = Socket> {
     let kernel = Kernel::open().ok();
-    (1..).zip(TABLES).flat_map(move |(sequence, table)| {
-        let answer = kernel
-            .as_ref()
-            .and_then(|kernel| kernel.ask(sequence, table).ok());
-        answer.unwrap_or_else(|| read_file(table))
-    })
+    (1..)
+        .zip(tables.iter().copied())
+        .flat_map(move |(sequence, table)| {
+            let answer = kernel
+                .as_ref()
+                .and_then(|kernel| kernel.ask(sequence, table).ok());
+            answer.unwrap_or_else(|| read_file(table))
+        })
 }
 
 fn read_file(table: Table) -> Vec<Socket> {
