@@ -1,6 +1,8 @@
 //! Ports of tests: nobody else has them, whoever dies frees them, and strangers are named and left alone.
 
 use std::net::TcpListener;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use fs_err as fs;
 use nix::sys::signal::Signal;
@@ -145,4 +147,108 @@ fn a_wrong_number_of_ports_is_named_in_its_file() {
     assert_eq!(finished.code, Some(96), "{}", finished.transcript());
     let finished = finished.says("a port can't be `0`").says("ports.toml:3:14");
     drop(finished.says("from 1 to 65535"));
+}
+
+/// Runs of different towns don't know of each other, so only one test at a time may have the ports of the fixture.
+static ONE_TOWN: Mutex<()> = Mutex::new(());
+
+/// The tests with fixed ports of one run, by the names that they have in the log of the fixture.
+const FIXED: [&str; 5] = ["fixed_0", "fixed_1", "fixed_2", "fixed_3", "fixed_4"];
+
+/// One at a time, in one run as in two, and none of the two has them all before the other has one.
+#[test]
+fn tests_that_want_the_same_ports_take_turns_over_all_runs() {
+    let _one = ONE_TOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let town = Town::new();
+    let holder = Lab::shared("porter");
+    let held = only(&town, &holder, &["fixed_waits_for_go"]).spawn();
+    claimed(&town, "fixed-runs");
+    let labs = [Lab::shared("porter"), Lab::shared("porter")];
+    let mut runs: Vec<_> = labs
+        .iter()
+        .map(|lab| only(&town, lab, &FIXED).args(["-j", "3", "-v"]).spawn())
+        .collect();
+    for run in &mut runs {
+        run.wait_for("it waits", |run| {
+            let report = run.report();
+            let waits = report.of("port-taken").next()?.clone();
+            assert_eq!(waits["port"], 18080);
+            let holder = waits["holder"].as_str().expect("text");
+            assert!(
+                holder.contains("porter::others fixed_waits_for_go"),
+                "{holder}"
+            );
+            Some(())
+        });
+    }
+    let asked = porter(&town, holder.stt(["status", "--json"]).default_checkpoint());
+    let shown = asked.run().code(0).stdout;
+    assert!(shown.contains("port 18080, which pid"), "{shown}");
+    fs::write(town.path("porter").join("go"), "").expect("it is writable");
+    drop(held.finish().code(0));
+    for run in runs {
+        assert_eq!(run.finish().code(0).results().len(), FIXED.len());
+    }
+    let order = fs::read_to_string(town.path("porter").join("order")).expect("they have run");
+    let runs: Vec<_> = order
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(runs.len(), 2 * FIXED.len());
+    let changes = runs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes >= 5, "they take turns: {order}");
+    let left = |name: &str| {
+        fs::read_dir(town.path("stt"))
+            .expect("it is there")
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .is_ok_and(|entry| entry.file_name().to_string_lossy().contains(name))
+            })
+            .count()
+    };
+    assert_eq!((left(".port"), left(".waits")), (0, 0));
+}
+
+#[test]
+fn without_a_coordinator_tests_of_one_run_take_turns() {
+    let _one = ONE_TOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (town, lab) = (Town::new(), Lab::shared("porter"));
+    let run = only(&town, &lab, &FIXED).args(["--no-coordinator", "-j", "4"]);
+    assert_eq!(run.run().code(0).results().len(), FIXED.len());
+}
+
+#[test]
+fn a_killed_run_gives_its_fixed_ports_back_at_once() {
+    let _one = ONE_TOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (town, dead, next) = (Town::new(), Lab::shared("porter"), Lab::shared("porter"));
+    let mut killed = only(&town, &dead, &["fixed_waits_for_go"]).spawn();
+    claimed(&town, "fixed-runs");
+    let mut waiting = only(&town, &next, &["fixed_0"]).spawn();
+    waiting.wait_for("it waits", |run| {
+        run.report().of("port-taken").next().map(|_| ())
+    });
+    let worker = Pid::from_raw(killed.worker());
+    kill(worker, Signal::SIGKILL).expect("it is ours");
+    drop(killed.finish().code(42));
+    drop(waiting.finish().code(0));
+}
+
+#[test]
+fn a_fixed_port_that_a_stranger_has_fails_its_test_and_names_him() {
+    let (town, lab) = (Town::new(), Lab::shared("porter"));
+    let file = lab.path("ports.toml");
+    let stranger = TcpListener::bind("127.0.0.1:0").expect("one is free");
+    let port = stranger.local_addr().expect("it is bound").port();
+    let text = format!("[[overrides]]\nfilter = 'test(=without_ports_too)'\nports = [{port}]\n");
+    fs::write(&file, text).expect("writable");
+    let run = only(&town, &lab, &["without_ports_too"]).args(["--config-file", file.as_str()]);
+    let report = run.run().code(100).report();
+    let failure = report.finished("without_ports_too")["failure"].to_string();
+    let expected = format!(
+        "port {port} (127.0.0.1:{port}) is held by {} ",
+        std::process::id()
+    );
+    assert!(failure.contains(&expected), "{failure}");
+    drop(stranger);
 }

@@ -158,6 +158,14 @@ impl Human {
         }
     }
 
+    fn port_taken(&mut self, test: &TestId, port: u16, holder: &str) {
+        if self.options.verbose {
+            push_word(&mut self.page, self.theme, Tone::News, "Waiting");
+            status::push_test(&mut self.page, self.theme, test);
+            let _ = writeln!(self.page, ": port {port} is in use by {holder}");
+        }
+    }
+
     fn test_slow(&mut self, test: &TestId, elapsed: Duration, ending: bool) {
         self.slow.insert(test.clone());
         if !self.shows(StatusLevel::Slow) {
@@ -399,6 +407,7 @@ impl Renderer for Human {
             }
             Event::Mechanism(mechanism) => self.mechanism(mechanism),
             Event::TestStarted { test } => self.test_started(test),
+            Event::PortTaken { test, port, holder } => self.port_taken(test, *port, holder),
             Event::TestSlow {
                 test,
                 elapsed,

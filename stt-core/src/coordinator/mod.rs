@@ -16,6 +16,7 @@ mod ownership;
 mod record;
 mod registration;
 mod registry;
+mod rights;
 pub mod share;
 pub mod turn;
 
@@ -41,3 +42,6 @@ pub use registry::BadRecord;
 pub use registry::Dead;
 pub use registry::Found;
 pub use registry::Name;
+pub use rights::Right;
+pub use rights::RightClaim;
+pub use rights::RightHolder;

@@ -45,6 +45,15 @@ pub enum Event {
         /// The test.
         test: TestId,
     },
+    /// A test waits for a port that another run has; others run meanwhile.
+    PortTaken {
+        /// The test.
+        test: TestId,
+        /// The port.
+        port: u16,
+        /// Who has it, in words.
+        holder: String,
+    },
     /// A test has run for another slow timeout.
     TestSlow {
         /// The test.

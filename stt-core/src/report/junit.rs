@@ -110,6 +110,7 @@ impl Junit {
             }
             Event::RunStarted { .. }
             | Event::TestStarted { .. }
+            | Event::PortTaken { .. }
             | Event::TestSlow { .. }
             | Event::Guard(_)
             | Event::Warning(_)

@@ -149,6 +149,16 @@ impl Board {
         }
     }
 
+    /// Says what tests of the run wait for.
+    pub(crate) fn wait_for(&self, waits: Option<String>) {
+        let mut written = self.lock();
+        if written.waits != waits {
+            written.waits = waits;
+            drop(written);
+            self.nudge();
+        }
+    }
+
     /// From now on the part of the run goes to this queue.
     pub(crate) fn connect(&self, queue: Option<Arc<Queue>>) {
         self.lock().queue = queue;

@@ -1,5 +1,6 @@
 //! What the machine is told, and what it wants done. Both are plain data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::guard::Company;
@@ -31,6 +32,20 @@ pub(crate) enum Event {
     Sample(Box<Sample>),
     /// A signal to the runner.
     Signal(Signal),
+    /// The ports of a test are this run's.
+    Claimed {
+        /// The test's number.
+        test: usize,
+    },
+    /// Another run has a port of a test, which waits for it.
+    PortTaken {
+        /// The test's number.
+        test: usize,
+        /// The port.
+        port: u16,
+        /// Who has it, in words.
+        holder: String,
+    },
     /// How the run stands among others.
     Standing(Standing),
     /// Something did not work on another thread.
@@ -89,6 +104,18 @@ pub(crate) enum Action {
         alone: bool,
         /// Whether its start is to be in the checkpoint before there is a process that could kill us.
         record: bool,
+    },
+    /// Ask other runs for ports.
+    Claim {
+        /// The number of the test that is to have them.
+        test: usize,
+        /// The ports, in rising order.
+        ports: Arc<[u16]>,
+    },
+    /// Give the ports of a test back to other runs, or ask for them no longer.
+    GiveBack {
+        /// The test's number.
+        test: usize,
     },
     /// End the test of a slot.
     End {
@@ -149,6 +176,15 @@ pub(crate) enum Notice {
         elapsed: Duration,
         /// Whether it is ended for it.
         ending: bool,
+    },
+    /// A test waits for a port.
+    PortTaken {
+        /// The test's number.
+        test: usize,
+        /// The port.
+        port: u16,
+        /// Who has it, in words.
+        holder: String,
     },
     /// A test has its result.
     Finished {

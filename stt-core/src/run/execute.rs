@@ -39,6 +39,8 @@ use crate::run::RunError;
 use crate::run::Session;
 use crate::run::Sink;
 use crate::run::child::setup;
+use crate::run::claims::Claimer;
+use crate::run::claims::Claims;
 use crate::run::containers::Place;
 use crate::run::dispatcher::dispatch;
 use crate::run::error::chain;
@@ -67,6 +69,7 @@ use crate::run::unenforced::unenforced;
 use crate::run::watcher::Watch;
 use crate::run::watcher::Watcher;
 use crate::run::windup;
+use crate::schedule::Rights;
 use crate::schedule::affordable;
 use crate::selection::Selection;
 use crate::units::Percent;
@@ -152,6 +155,7 @@ impl Session {
         let outline = windup::Outline::of(&job, &known, writer.as_deref());
         tell(known, &job, sink);
         let setup_of_machine = machine_setup(&job, config, threads);
+        let has_rights = !setup_of_machine.rights.is_for_nobody();
         let tmpdir = job.tmpdir;
         let membership = job.membership;
         if let Some(dir) = &tmpdir {
@@ -196,12 +200,15 @@ impl Session {
         let slots = open_slots(setup_of_machine.threads, &shared, config, &spill)?;
         let recorder = start_recorder(writer.as_ref(), &queue)?;
         let watcher = self.watch(config, &slots, &shared, job.target_dir)?;
+        let member = membership.as_ref().filter(|_| has_rights);
+        let claims = member.map(|member| start_claims(member, &shared));
         let mut stage = Stage {
             shared: Arc::clone(&shared),
             machine: Machine::new(setup_of_machine),
             performer: Performer {
                 suite: Arc::clone(&shared.suite),
                 leg: job.leg,
+                claims: claims.transpose()?,
                 slots,
                 recorder,
                 sink: Arc::clone(sink),
@@ -330,6 +337,18 @@ impl Session {
     }
 }
 
+/// Starts who asks the other runs for ports.
+fn start_claims(member: &Membership, shared: &Shared) -> Result<Claims, RunError> {
+    let claimer = Claimer {
+        registration: Arc::clone(member.registration()),
+        run: shared.run.clone(),
+        suite: Arc::clone(&shared.suite),
+        queue: Arc::clone(&shared.queue),
+        board: Arc::clone(member.board()),
+    };
+    Claims::start(claimer).map_err(|source| setup("a thread for ports", source))
+}
+
 fn start_recorder(
     writer: Option<&Arc<Writer>>,
     queue: &Arc<Queue>,
@@ -419,6 +438,7 @@ fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
             .collect(),
         counts: counts(plan),
         limits: job.suite.all_limits(),
+        rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
         failures: plan.condemned.len(),
         times: Times {
             slow: run.slow_timeout,

@@ -7,6 +7,7 @@ mod among;
 mod ending;
 mod guarding;
 mod limiting;
+mod porting;
 mod timing;
 
 use std::num::NonZeroUsize;
@@ -30,6 +31,7 @@ use crate::run::event::Event;
 use crate::run::event::Notice;
 use crate::run::event::Standing;
 use crate::schedule::Order;
+use crate::schedule::Rights;
 use crate::schedule::Slots;
 use crate::signal::Signal;
 use crate::units::Bytes;
@@ -50,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) counts: Counts,
     /// What each test may use, by its number; empty when no test has limits.
     pub(crate) limits: Vec<Option<Arc<Limits>>>,
+    /// Which of them want ports that nobody else may have.
+    pub(crate) rights: Rights,
     /// How many of them are failures that this leg has found before its first test.
     pub(crate) failures: usize,
     /// The limits of time.
@@ -146,6 +150,7 @@ pub(crate) struct Stopped {
 #[derive(Debug)]
 pub(crate) struct Machine {
     order: Order,
+    rights: Rights,
     slots: Slots<Running>,
     /// How many tests may run at once when nothing is in the way.
     threads: usize,
@@ -178,6 +183,7 @@ impl Machine {
     pub(crate) fn new(setup: Setup) -> Self {
         let mut machine = Self {
             order: Order::new(setup.together, setup.suspects),
+            rights: setup.rights,
             slots: Slots::new(setup.threads),
             threads: setup.threads,
             verdict: Verdict::open(setup.threads),
@@ -212,6 +218,10 @@ impl Machine {
             }
             Event::Signal(signal) => self.signalled(signal, now, &mut actions),
             Event::Standing(standing) => self.stands(standing, &mut actions),
+            Event::Claimed { test } => self.rights.granted(test),
+            Event::PortTaken { test, port, holder } => {
+                self.port_taken(test, port, holder, &mut actions);
+            }
             Event::Warning(warning) => actions.push(Action::Show(Notice::Warning(warning))),
             Event::Tick => {}
         }
@@ -219,12 +229,13 @@ impl Machine {
             self.pass_time(now, &mut actions);
             self.fill(now, &mut actions);
         }
+        self.call_off(&mut actions);
         actions
     }
 
     /// Whether nothing runs and nothing will start.
     pub(crate) fn is_over(&self) -> bool {
-        self.slots.taken() == 0 && (self.phase != Phase::Running || self.order.is_empty())
+        self.slots.taken() == 0 && (self.phase != Phase::Running || self.left() == 0)
     }
 
     /// The counts over all legs.
@@ -244,7 +255,7 @@ impl Machine {
 
     /// Whether tests were not run because others had failed.
     pub(crate) fn was_cancelled(&self) -> bool {
-        self.phase == Phase::FailFast && !self.order.is_empty()
+        self.phase == Phase::FailFast && self.left() > 0
     }
 
     /// What the guard saw, when it stopped the run.
@@ -261,7 +272,7 @@ impl Machine {
             if self.suspect_runs() {
                 return;
             }
-            let Some(next) = self.order.next(self.slots.taken()) else {
+            let Some(next) = self.next(actions) else {
                 return;
             };
             let record = self.times.record_started.is_zero();
@@ -360,5 +371,7 @@ impl Machine {
 
 #[cfg(test)]
 mod limits_tests;
+#[cfg(test)]
+mod ports_tests;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 mod alarm;
 mod board;
 mod child;
+mod claims;
 mod containers;
 mod desk;
 mod dispatcher;

@@ -19,6 +19,7 @@ use crate::report::GuardNotice;
 use crate::report::TestFinished;
 use crate::run::Sink;
 use crate::run::board::Board;
+use crate::run::claims::Claims;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::run::event::Progress;
@@ -43,6 +44,8 @@ pub(crate) struct Performer {
     pub(crate) recorder: Option<Recorder>,
     /// Who is told.
     pub(crate) sink: Sink,
+    /// Who gets the rights to ports; `None` when no other run has to be asked.
+    pub(crate) claims: Option<Claims>,
     /// All descendants.
     pub(crate) family: Arc<Family>,
     /// Where the sampler waits; `None` when nobody watches.
@@ -73,6 +76,16 @@ impl Performer {
                 alone,
                 record,
             }),
+            Action::Claim { test, ports } => {
+                if let Some(claims) = &self.claims {
+                    claims.claim(test, ports);
+                }
+            }
+            Action::GiveBack { test } => {
+                if let Some(claims) = &self.claims {
+                    claims.give_back(test);
+                }
+            }
             Action::End {
                 slot,
                 reason,
@@ -153,6 +166,11 @@ impl Performer {
                 test: self.suite.id(test),
                 elapsed,
                 ending,
+            },
+            Notice::PortTaken { test, port, holder } => report::Event::PortTaken {
+                test: self.suite.id(test),
+                port,
+                holder,
             },
             Notice::Finished {
                 test,

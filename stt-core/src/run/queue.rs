@@ -31,7 +31,11 @@ impl Queue {
             Event::Sample(_) | Event::Signal(_) | Event::Standing(_) => {
                 lanes.urgent.push_back(event);
             }
-            Event::Ended { .. } | Event::Warning(_) | Event::Tick => lanes.normal.push_back(event),
+            Event::Ended { .. }
+            | Event::Claimed { .. }
+            | Event::PortTaken { .. }
+            | Event::Warning(_)
+            | Event::Tick => lanes.normal.push_back(event),
         }
         drop(lanes);
         self.arrived.notify_one();
@@ -74,6 +78,8 @@ impl Queue {
         let warnings = waiting.into_iter().filter_map(|event| match event {
             Event::Warning(warning) => Some(warning),
             Event::Ended { .. }
+            | Event::Claimed { .. }
+            | Event::PortTaken { .. }
             | Event::Sample(_)
             | Event::Signal(_)
             | Event::Standing(_)

@@ -166,6 +166,18 @@ impl Suite {
         self.cases[test].ports.as_ref()
     }
 
+    /// The ports by their numbers that each test wants, by its own; empty when no test wants any.
+    pub(crate) fn fixed_ports(&self) -> Vec<Option<Arc<[u16]>>> {
+        let fixed = |case: &Case| match case.ports.as_deref() {
+            Some(TestPorts::Fixed(ports)) => Some(Arc::clone(ports)),
+            Some(TestPorts::Any(_)) | None => None,
+        };
+        if self.cases.iter().all(|case| fixed(case).is_none()) {
+            return Vec::new();
+        }
+        self.cases.iter().map(fixed).collect()
+    }
+
     /// The most ports that a test has.
     pub(crate) fn most_ports(&self) -> usize {
         let ports = self.cases.iter().filter_map(|case| case.ports.as_deref());

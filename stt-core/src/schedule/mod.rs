@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod order;
+mod rights;
 mod slots;
 
 pub use descriptors::FEWEST_DESCRIPTORS;
@@ -9,4 +10,5 @@ pub use descriptors::affordable;
 pub use descriptors::affordable_clients;
 pub use order::Next;
 pub use order::Order;
+pub use rights::Rights;
 pub use slots::Slots;

@@ -57,6 +57,11 @@ enum Message<'a> {
     TestStarted {
         test: &'a TestId,
     },
+    PortTaken {
+        test: &'a TestId,
+        port: u16,
+        holder: &'a str,
+    },
     TestSlow {
         test: &'a TestId,
         elapsed: f64,
@@ -101,6 +106,11 @@ impl<'a> Message<'a> {
             },
             Event::Mechanism(mechanism) if options.verbose => Self::Mechanism { mechanism },
             Event::TestStarted { test } => Self::TestStarted { test },
+            Event::PortTaken { test, port, holder } => Self::PortTaken {
+                test,
+                port: *port,
+                holder,
+            },
             Event::TestSlow {
                 test,
                 elapsed,

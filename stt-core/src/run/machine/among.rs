@@ -31,7 +31,7 @@ impl Machine {
     pub(super) fn stands(&mut self, standing: Standing, actions: &mut Vec<Action>) {
         let before = std::mem::replace(&mut self.standing, standing);
         let changed = (before.runs > 1) != (standing.runs > 1);
-        if changed && self.phase == Phase::Running && !self.order.is_empty() {
+        if changed && self.phase == Phase::Running && self.left() > 0 {
             let reason = if standing.runs > 1 {
                 format!("{} runs share the machine", standing.runs)
             } else {
@@ -48,7 +48,7 @@ impl Machine {
     /// How the run stands, for the others.
     pub(crate) fn outline(&self) -> Outline {
         let running = self.slots.taken();
-        let left = self.order.len();
+        let left = self.left();
         let counts = self.counts;
         let over = left == 0 && running == 0;
         Outline {
@@ -63,7 +63,7 @@ impl Machine {
             wanted: if self.paused.is_some() {
                 0
             } else if self.phase == Phase::Running {
-                self.could_run(running + left)
+                self.could_run(running + self.order.len() + self.rights.ready())
             } else {
                 running
             },

@@ -23,6 +23,9 @@ impl Machine {
         let Some(running) = self.slots.free(slot) else {
             return;
         };
+        if self.rights.ended(running.test) {
+            actions.push(Action::GiveBack { test: running.test });
+        }
         match end.settled {
             Settled::Final(ref outcome) => {
                 let outcome = outcome.clone();

@@ -47,6 +47,7 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         suspects: suspects.iter().map(|&test| (test, 1)).collect(),
         counts: Counts::default(),
         limits: Vec::new(),
+        rights: Rights::default(),
         failures: 0,
         times: Times {
             slow: 60 * SECOND,
@@ -130,6 +131,8 @@ pub(super) fn started(actions: &[Action]) -> Vec<(usize, usize)> {
     let starts = actions.iter().filter_map(|action| match action {
         Action::Start { slot, test, .. } => Some((*slot, *test)),
         Action::End { .. }
+        | Action::Claim { .. }
+        | Action::GiveBack { .. }
         | Action::Pause { .. }
         | Action::EndEverybody
         | Action::LookAway
@@ -149,6 +152,8 @@ pub(super) fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
             grace,
         } => Some((*slot, reason.clone(), *grace)),
         Action::Start { .. }
+        | Action::Claim { .. }
+        | Action::GiveBack { .. }
         | Action::Pause { .. }
         | Action::EndEverybody
         | Action::LookAway
@@ -170,6 +175,8 @@ pub(super) fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished,
         } => Some((*test, *why, *breaches)),
         Action::Start { .. }
         | Action::End { .. }
+        | Action::Claim { .. }
+        | Action::GiveBack { .. }
         | Action::Pause { .. }
         | Action::EndEverybody
         | Action::LookAway
@@ -398,6 +405,8 @@ fn who_is_blamed_is_told_for_what() {
             Action::RecordUnfinished { evidence, .. } => evidence,
             Action::Start { .. }
             | Action::End { .. }
+            | Action::Claim { .. }
+            | Action::GiveBack { .. }
             | Action::Pause { .. }
             | Action::EndEverybody
             | Action::LookAway

@@ -1,0 +1,69 @@
+//! Tests that want ports of which there is only one.
+
+use crate::run::event::Action;
+use crate::run::event::Notice;
+use crate::schedule::Next;
+
+use super::Machine;
+use super::Phase;
+
+impl Machine {
+    /// How many tests have not started.
+    pub(super) fn left(&self) -> usize {
+        self.order.len() + self.rights.len()
+    }
+
+    /// Takes the next test that may start now. Whoever wants ports is asked for when he is met; for as long as the
+    /// answer is on its way a place is kept for him, and who waits for another run lets the others go first.
+    pub(super) fn next(&mut self, actions: &mut Vec<Action>) -> Option<Next> {
+        loop {
+            self.ask(actions);
+            if let Some(next) = self.rights.start() {
+                return Some(next);
+            }
+            let kept = self.slots.taken() + self.rights.reserved();
+            if !self.has_place(kept) {
+                return None;
+            }
+            let next = self.order.next(self.slots.taken() + self.rights.len())?;
+            if !self.rights.wants(next.test) {
+                return Some(next);
+            }
+            self.rights.wait(next);
+        }
+    }
+
+    /// Asks for as many tests as there are places for.
+    fn ask(&mut self, actions: &mut Vec<Action>) {
+        while self.has_place(self.slots.taken() + self.rights.reserved())
+            && let Some(asked) = self.rights.ask()
+        {
+            actions.extend(asked.map(|(test, ports)| Action::Claim { test, ports }));
+        }
+    }
+
+    fn has_place(&self, taken: usize) -> bool {
+        taken < self.threads && taken < self.standing.may && self.verdict.may_start(taken)
+    }
+
+    /// A test waits for another run, which is told.
+    pub(super) fn port_taken(
+        &mut self,
+        test: usize,
+        port: u16,
+        holder: String,
+        actions: &mut Vec<Action>,
+    ) {
+        self.rights.taken(test);
+        let notice = Notice::PortTaken { test, port, holder };
+        actions.push(Action::Show(notice));
+    }
+
+    /// Once nothing more starts, nobody waits for ports.
+    pub(super) fn call_off(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            let tests = self.rights.call_off().into_iter();
+            actions.extend(tests.map(|test| Action::GiveBack { test }));
+        }
+    }
+}
