@@ -1,7 +1,7 @@
 //! Ports that belong to one test until it ends: no other test has them, of whatever run, and no program that
 //! asks the kernel for any port gets one of them.
 //!
-//! On Linux the kernel keeps them, by a socket that is bound and never listens. Elsewhere that does not work, and
+//! On Linux the kernel keeps them, by sockets that never listen. Elsewhere that does not work, and
 //! runs of one user keep them from each other by locked files.
 
 #[cfg(any(test, not(target_os = "linux")))]
@@ -122,6 +122,7 @@ impl Leases {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::io::Read as _;
     use std::net::TcpListener;
 
     use super::*;
@@ -167,6 +168,23 @@ mod tests {
         let guarded = leases.guard(next).unwrap();
         drop(TcpListener::bind(("127.0.0.1", next)).unwrap());
         drop(guarded);
+    }
+
+    /// More ports than there are can be given out within the minute for which closed connections keep theirs.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_port_with_connections_that_are_being_closed_is_free() {
+        let number = leases("d").take(1).unwrap().remove(0).number();
+        let listener = TcpListener::bind(("127.0.0.1", number)).unwrap();
+        let mut near = std::net::TcpStream::connect(("127.0.0.1", number)).unwrap();
+        // Who closes first is the one whose port is kept.
+        drop(listener.accept().unwrap());
+        let read = near.read(&mut [0]).unwrap();
+        assert_eq!(read, 0, "it is closed");
+        drop((near, listener));
+        let lease = leases("d").take(1).unwrap().remove(0);
+        assert_eq!(lease.number(), number);
+        drop(TcpListener::bind(("127.0.0.1", number)).unwrap());
     }
 
     /// What two ports cost a test.

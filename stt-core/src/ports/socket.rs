@@ -1,9 +1,12 @@
-//! A port that the kernel keeps (`socket(7)`, `ip(7)`).
+//! A port that the kernel keeps (`socket(7)`, `ip(7)`, `unix(7)`).
 //!
-//! The socket is bound without `SO_REUSEADDR`, so that it collides with every other one, those of other runs
-//! included; then it is given `SO_REUSEADDR` and never listens. From then on whoever sets that option himself may
-//! bind the port over it: std, tokio, Python and docker-proxy all do. Whoever asks for any port gets another one.
-//! It is closed by an `exec`, and by any death of ours.
+//! Two sockets do it, which the kernel closes on any death of ours. The name of one, in the abstract namespace,
+//! keeps other runs away, also those of other users: it belongs to the network namespace as the port does. The other
+//! one is bound to the port and never listens: nobody who asks for any port gets it, and nobody who does not set
+//! `SO_REUSEADDR`. Whoever sets it may bind the port over ours: std, tokio, Python and docker-proxy all do.
+//!
+//! A socket that is bound without `SO_REUSEADDR`, and given it later, would keep runs away by itself. But it
+//! collides with connections that are being closed, for a minute: with 200 ports a second all would be in use.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -18,12 +21,17 @@ use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockType;
 use nix::sys::socket::SockaddrIn;
 use nix::sys::socket::SockaddrIn6;
+use nix::sys::socket::UnixAddr;
 use nix::sys::socket::sockopt::Ipv6V6Only;
 use nix::sys::socket::sockopt::ReuseAddr;
 
 /// Keeps a port until it is dropped.
 #[derive(Debug)]
-pub(super) struct Held(#[expect(dead_code, reason = "it is open")] OwnedFd);
+pub(super) struct Held {
+    _port: OwnedFd,
+    /// None for a port to which the right is kept elsewhere.
+    _name: Option<OwnedFd>,
+}
 
 /// Binds sockets.
 #[derive(Debug)]
@@ -40,55 +48,72 @@ impl Means {
         }
     }
 
-    /// Takes a port; `None` when somebody has it, on whatever address.
+    /// Takes a port; `None` when another run has it, or somebody listens on it, on whatever address.
     pub(super) fn take(&self, number: u16) -> io::Result<Option<Held>> {
-        self.bind(number, false)
+        let name = match name(number) {
+            Ok(name) => name,
+            Err(Errno::EADDRINUSE) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let port = self.bind(number)?;
+        Ok(port.map(|port| Held {
+            _port: port,
+            _name: Some(name),
+        }))
     }
 
-    /// The same, but beside those who don't listen: connections that are being closed, and sockets like ours.
+    /// The same, but for a port that no other run takes.
     pub(super) fn guard(&self, number: u16) -> io::Result<Option<Held>> {
-        self.bind(number, true)
+        let port = self.bind(number)?;
+        Ok(port.map(|port| Held {
+            _port: port,
+            _name: None,
+        }))
     }
 
-    fn bind(&self, number: u16, beside: bool) -> io::Result<Option<Held>> {
+    fn bind(&self, number: u16) -> io::Result<Option<OwnedFd>> {
         let mut bound = Err(Errno::EAFNOSUPPORT);
         if !self.old.load(Ordering::Relaxed) {
-            bound = bind_new(number, beside);
+            bound = bind_new(number);
         }
         if let Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) = bound {
             self.old.store(true, Ordering::Relaxed);
-            bound = bind_old(number, beside);
+            bound = bind_old(number);
         }
         match bound {
-            Ok(socket) => Ok(Some(Held(socket))),
+            Ok(socket) => Ok(Some(socket)),
             Err(Errno::EADDRINUSE) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn bind_new(number: u16, beside: bool) -> nix::Result<OwnedFd> {
-    let socket = open(AddressFamily::Inet6, beside)?;
+/// Takes the name by which runs keep a port from each other.
+fn name(number: u16) -> nix::Result<OwnedFd> {
+    let socket = open(AddressFamily::Unix)?;
+    let name = UnixAddr::new_abstract(format!("cargo-stt/port/{number}").as_bytes())?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &name)?;
+    Ok(socket)
+}
+
+fn bind_new(number: u16) -> nix::Result<OwnedFd> {
+    let socket = open(AddressFamily::Inet6)?;
     nix::sys::socket::setsockopt(&socket, Ipv6V6Only, &false)?;
+    nix::sys::socket::setsockopt(&socket, ReuseAddr, &true)?;
     let every = std::net::SocketAddrV6::new(std::net::Ipv6Addr::UNSPECIFIED, number, 0, 0);
     nix::sys::socket::bind(socket.as_raw_fd(), &SockaddrIn6::from(every))?;
-    nix::sys::socket::setsockopt(&socket, ReuseAddr, &true)?;
     Ok(socket)
 }
 
-fn bind_old(number: u16, beside: bool) -> nix::Result<OwnedFd> {
-    let socket = open(AddressFamily::Inet, beside)?;
+fn bind_old(number: u16) -> nix::Result<OwnedFd> {
+    let socket = open(AddressFamily::Inet)?;
+    nix::sys::socket::setsockopt(&socket, ReuseAddr, &true)?;
     nix::sys::socket::bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, number))?;
-    nix::sys::socket::setsockopt(&socket, ReuseAddr, &true)?;
     Ok(socket)
 }
 
-fn open(family: AddressFamily, beside: bool) -> nix::Result<OwnedFd> {
-    let socket = nix::sys::socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    if beside {
-        nix::sys::socket::setsockopt(&socket, ReuseAddr, &true)?;
-    }
-    Ok(socket)
+fn open(family: AddressFamily) -> nix::Result<OwnedFd> {
+    nix::sys::socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
 }
 
 #[cfg(test)]

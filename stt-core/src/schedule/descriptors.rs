@@ -9,12 +9,16 @@ const BASE: u64 = 48;
 /// process, those that may still leave, and where it finds its container engine.
 const SLOT: u64 = 10;
 
+/// What a port of a test has open.
+const EACH_PORT: u64 = 2;
+
 /// The fewest open files with which a run can begin: one test at a time.
 pub const FEWEST_DESCRIPTORS: u64 = BASE + SLOT;
 
 /// How many of the wanted slots a limit of open files leaves, where a test has at most so many ports.
 pub fn affordable(limit: u64, wanted: usize, ports: usize) -> usize {
-    let slots = limit.saturating_sub(BASE) / SLOT.saturating_add(ports as u64);
+    let slots =
+        limit.saturating_sub(BASE) / SLOT.saturating_add(EACH_PORT.saturating_mul(ports as u64));
     usize::try_from(slots)
         .unwrap_or(usize::MAX)
         .clamp(NonZeroUsize::MIN.get(), wanted.max(1))
@@ -37,7 +41,7 @@ mod tests {
         for (limit, wanted, ports, slots) in [
             (1024, 2, 0, 2),
             (1024, 200, 0, 97),
-            (1024, 200, 10, 48),
+            (1024, 200, 10, 32),
             (FEWEST_DESCRIPTORS, 8, 0, 1),
             (FEWEST_DESCRIPTORS + SLOT, 8, 0, 2),
             (0, 8, 0, 1),
