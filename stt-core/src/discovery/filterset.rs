@@ -199,12 +199,12 @@ pub struct BinaryRules<'a> {
 impl<'a> BinaryRules<'a> {
     /// The set of limits of a test; `None` when it is not limited.
     pub fn limits(&self, test: &str) -> Option<&'a Arc<Limits>> {
-        self.limits.of(&self.names, &self.context, test)
+        self.limits.of(&self.names, self.context, test)
     }
 
     /// The ports that a test has for itself; `None` when it has none.
     pub fn ports(&self, test: &str) -> Option<&'a Arc<TestPorts>> {
-        self.ports.of(&self.names, &self.context, test)
+        self.ports.of(&self.names, self.context, test)
     }
 }
 
@@ -240,7 +240,7 @@ impl<'a, T> Choice<'a, T> {
         }
     }
 
-    fn of(&self, names: &Names, context: &EvalContext<'a>, test: &str) -> Option<&'a Arc<T>> {
+    fn of(&self, names: &Names, context: EvalContext<'a>, test: &str) -> Option<&'a Arc<T>> {
         if self.open.is_empty() {
             return self.rest;
         }
@@ -249,7 +249,7 @@ impl<'a, T> Choice<'a, T> {
             test_name: &TestCaseName::new(test),
         };
         let mut open = self.open.iter();
-        let first = open.find(|(filter, _)| filter.matches_test(&query, context));
+        let first = open.find(|(filter, _)| filter.matches_test(&query, &context));
         first.map_or(self.rest, |(_, value)| *value)
     }
 }

@@ -1,6 +1,5 @@
 //! Runs the tests: sets up the threads, lets the dispatcher work, and winds everything up.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use crate::config::Config;
 use crate::coordinator::Counters;
 use crate::discovery::variables;
 use crate::guard::OomWatch;
-use crate::guard::Policy;
 use crate::guard::Sampler;
 use crate::guard::SamplerConfig;
 use crate::guard::cores;
@@ -24,13 +22,11 @@ use crate::guard::priority;
 use crate::id::RunId;
 use crate::limits::Resources;
 use crate::outcome::RunOutcome;
-use crate::outcome::TestOutcome;
 use crate::ports::Leases;
 use crate::process::Capture;
 use crate::process::Limits;
 use crate::process::Marker;
 use crate::report;
-use crate::report::Counts;
 use crate::report::Summary;
 use crate::report::TestFinished;
 use crate::report::Warning;
@@ -41,14 +37,11 @@ use crate::run::Sink;
 use crate::run::child::setup;
 use crate::run::claims::Claimer;
 use crate::run::claims::Claims;
+use crate::run::containers::Containers;
 use crate::run::containers::Place;
 use crate::run::dispatcher::dispatch;
 use crate::run::error::chain;
-use crate::run::event::Standing;
 use crate::run::machine::Machine;
-use crate::run::machine::Setup;
-use crate::run::machine::Telling;
-use crate::run::machine::Times;
 use crate::run::opening::known_results;
 use crate::run::opening::open_checkpoint;
 use crate::run::perform::Performer;
@@ -57,6 +50,8 @@ use crate::run::reader;
 use crate::run::reader::FamilyReader;
 use crate::run::recorder::Recorder;
 use crate::run::session::descriptors;
+use crate::run::setup::counts;
+use crate::run::setup::machine_setup;
 use crate::run::slot::Shared;
 use crate::run::slot::Slot;
 use crate::run::slot::Style;
@@ -69,13 +64,9 @@ use crate::run::unenforced::unenforced;
 use crate::run::watcher::Watch;
 use crate::run::watcher::Watcher;
 use crate::run::windup;
-use crate::schedule::Rights;
 use crate::schedule::affordable;
 use crate::selection::Selection;
 use crate::units::Percent;
-
-/// After this time a test is written down as started, so that a crash of the runner names it.
-const RECORD_STARTED: Duration = Duration::from_secs(1);
 
 /// What is to be run, and how.
 #[derive(Debug)]
@@ -156,25 +147,17 @@ impl Session {
         tell(known, &job, sink);
         let setup_of_machine = machine_setup(&job, config, threads);
         let has_rights = !setup_of_machine.rights.is_for_nobody();
+        let containers = self.containers_of(&job, setup_of_machine.threads, config, sink);
         let tmpdir = job.tmpdir;
         let membership = job.membership;
         if let Some(dir) = &tmpdir {
             self.family.has_files_in(dir.path());
         }
+        let watched = config.guard.enabled || job.suite.is_watched();
         let locks = membership
             .as_ref()
             .map(|member| member.registration().place());
         let locks = locks.unwrap_or(&job.target_dir).to_owned();
-        let watched = config.guard.enabled || job.suite.is_watched();
-        let containers = config.containers.enabled.then(|| Place {
-            dir: tmpdir.as_ref().map(OwnDir::path),
-            slots: setup_of_machine.threads,
-            run: &job.run,
-            budget: config.containers.budget,
-            binaries: job.suite.binaries(),
-            membership: membership.as_ref(),
-        });
-        let containers = containers.and_then(|place| self.stand_before_engine(place, sink));
         let shared = Arc::new(Shared {
             suite: Arc::new(job.suite),
             writer: writer.clone(),
@@ -227,6 +210,25 @@ impl Session {
         };
         self.conduct(&mut stage, membership.as_ref(), config.guard.enabled);
         Ok(self.wind_up(stage, outline, tmpdir, sink))
+    }
+
+    /// Has the containers of the tests looked after, where that is wanted and there is an engine.
+    fn containers_of(
+        &self,
+        job: &Job,
+        slots: usize,
+        config: &Config,
+        sink: &Sink,
+    ) -> Option<Containers> {
+        let place = config.containers.enabled.then(|| Place {
+            dir: job.tmpdir.as_ref().map(OwnDir::path),
+            slots,
+            run: &job.run,
+            budget: config.containers.budget,
+            binaries: job.suite.binaries(),
+            membership: job.membership.as_ref(),
+        });
+        self.stand_before_engine(place?, sink)
     }
 
     /// Runs the tests, from the first to the last.
@@ -401,75 +403,6 @@ fn tell(known: Vec<ResultRecord>, job: &Job, sink: &Sink) {
             counts,
             total: job.suite.len(),
         })));
-    }
-}
-
-/// The results that exist before a test runs.
-pub(crate) fn counts(plan: &ResumePlan) -> Counts {
-    let mut counts = Counts {
-        ignored: plan.ignored.len(),
-        failed: plan.condemned.len(),
-        ..Counts::default()
-    };
-    for result in &plan.kept {
-        match result.outcome {
-            TestOutcome::Passed => counts.passed += 1,
-            TestOutcome::Failed(_) => counts.failed += 1,
-            TestOutcome::Ignored => counts.ignored += 1,
-        }
-        counts.leaky += usize::from(!result.leaks.is_empty());
-    }
-    counts
-}
-
-fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
-    let plan = &job.plan;
-    let run = &config.run;
-    let guard = &config.guard;
-    // More slots than tests would only be idle.
-    let most = (plan.run.len() + plan.suspects.len()).max(1);
-    Setup {
-        threads: threads.min(most),
-        together: plan.run.clone(),
-        suspects: plan
-            .suspects
-            .iter()
-            .map(|suspect| (suspect.index, suspect.breaches))
-            .collect(),
-        counts: counts(plan),
-        limits: job.suite.all_limits(),
-        rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
-        failures: plan.condemned.len(),
-        times: Times {
-            slow: run.slow_timeout,
-            terminate_after: run.terminate_after,
-            grace: run.grace_period,
-            guard_grace: guard.grace_period,
-            record_started: if job.record_starts {
-                Duration::ZERO
-            } else {
-                RECORD_STARTED
-            },
-        },
-        max_fail: run.max_fail.and_then(|most| NonZeroUsize::new(most.get())),
-        policy: guard.enabled.then(|| Policy::new(guard, cores())),
-        telling: Telling {
-            starts: job.manner.starts,
-            progress: job.manner.progress,
-            base: report::Progress {
-                total: job.suite.len(),
-                memory_threshold: guard.enabled.then_some(guard.memory_threshold),
-                cpu_threshold: guard.enabled.then_some(guard.cpu_threshold),
-                ..report::Progress::default()
-            },
-        },
-        standing: Standing {
-            may: match &job.membership {
-                Some(membership) if membership.has_shares() => 0,
-                Some(_) | None => usize::MAX,
-            },
-            ..Standing::default()
-        },
     }
 }
 

@@ -33,6 +33,7 @@ mod request;
 mod router;
 mod session;
 mod settle;
+mod setup;
 mod sharing;
 mod slot;
 mod spill;

@@ -24,10 +24,10 @@ use crate::run::Sink;
 use crate::run::error::chain;
 use crate::run::execute::Job;
 use crate::run::execute::Stage;
-use crate::run::execute::counts;
 use crate::run::machine::Stopped;
 use crate::run::session::SWEEP;
 use crate::run::settle;
+use crate::run::setup::counts;
 use crate::run::suite::Suite;
 use crate::run::tmpdir::OwnDir;
 

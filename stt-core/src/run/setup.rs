@@ -1,0 +1,91 @@
+//! What decides about the tests of a run, as its plan and its configuration make it.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::checkpoint::ResumePlan;
+use crate::config::Config;
+use crate::guard::Policy;
+use crate::guard::cores;
+use crate::outcome::TestOutcome;
+use crate::report;
+use crate::report::Counts;
+use crate::run::event::Standing;
+use crate::run::execute::Job;
+use crate::run::machine::Setup;
+use crate::run::machine::Telling;
+use crate::run::machine::Times;
+use crate::schedule::Rights;
+
+/// After this time a test is written down as started, so that a crash of the runner names it.
+const RECORD_STARTED: Duration = Duration::from_secs(1);
+
+/// The results that exist before a test runs.
+pub(crate) fn counts(plan: &ResumePlan) -> Counts {
+    let mut counts = Counts {
+        ignored: plan.ignored.len(),
+        failed: plan.condemned.len(),
+        ..Counts::default()
+    };
+    for result in &plan.kept {
+        match result.outcome {
+            TestOutcome::Passed => counts.passed += 1,
+            TestOutcome::Failed(_) => counts.failed += 1,
+            TestOutcome::Ignored => counts.ignored += 1,
+        }
+        counts.leaky += usize::from(!result.leaks.is_empty());
+    }
+    counts
+}
+
+/// What the machine is made of for a job.
+pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
+    let plan = &job.plan;
+    let run = &config.run;
+    let guard = &config.guard;
+    // More slots than tests would only be idle.
+    let most = (plan.run.len() + plan.suspects.len()).max(1);
+    Setup {
+        threads: threads.min(most),
+        together: plan.run.clone(),
+        suspects: plan
+            .suspects
+            .iter()
+            .map(|suspect| (suspect.index, suspect.breaches))
+            .collect(),
+        counts: counts(plan),
+        limits: job.suite.all_limits(),
+        rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
+        failures: plan.condemned.len(),
+        times: Times {
+            slow: run.slow_timeout,
+            terminate_after: run.terminate_after,
+            grace: run.grace_period,
+            guard_grace: guard.grace_period,
+            record_started: if job.record_starts {
+                Duration::ZERO
+            } else {
+                RECORD_STARTED
+            },
+        },
+        max_fail: run.max_fail.and_then(|most| NonZeroUsize::new(most.get())),
+        policy: guard.enabled.then(|| Policy::new(guard, cores())),
+        telling: Telling {
+            starts: job.manner.starts,
+            progress: job.manner.progress,
+            base: report::Progress {
+                total: job.suite.len(),
+                memory_threshold: guard.enabled.then_some(guard.memory_threshold),
+                cpu_threshold: guard.enabled.then_some(guard.cpu_threshold),
+                ..report::Progress::default()
+            },
+        },
+        standing: Standing {
+            may: match &job.membership {
+                Some(membership) if membership.has_shares() => 0,
+                Some(_) | None => usize::MAX,
+            },
+            ..Standing::default()
+        },
+    }
+}
