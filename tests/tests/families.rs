@@ -99,6 +99,22 @@ fn a_child_that_holds_the_output_holds_nobody_up() {
     lab.assert_clean();
 }
 
+/// They would take a number each until the test ends, and who forks and exits all the time has taken all that
+/// the machine has within seconds.
+#[test]
+fn the_dead_are_buried_and_charged_while_their_test_runs() {
+    const TEST: &str = "leaves_a_thousand_dead_and_waits";
+    let lab = Lab::shared("hostile");
+    // The test itself fails when they stay.
+    let finished = lab.json(["--exact", TEST]).run().code(0);
+    let report = finished.report();
+    let result = report.finished(TEST);
+    let cpu = result["cpu"].as_f64().expect("a number");
+    assert!(cpu >= 0.5, "one of the dead had used more: {result}");
+    assert_eq!(report.count("leaky"), 0, "{result}");
+    lab.assert_clean();
+}
+
 #[test]
 fn a_flood_costs_the_runner_nothing() {
     let lab = Lab::shared("hostile");

@@ -129,7 +129,7 @@ pub fn drive(
     family: &Family,
     clock: &Clock,
 ) -> Ended {
-    family.open_account(child.pid);
+    family.open_account(child.pid, terms.exclusive);
     let captured = child.stdout.is_some() || child.stderr.is_some();
     let mut driver = Driver {
         pid: child.pid,
@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
         {
             self.ordered = true;
             self.in_haste = is_urgent(&order.reason);
-            self.remembered.extend(order.seen);
+            self.remember(order.seen);
             self.feed(Input::Ordered { grace: order.grace });
         }
         if ready.tick || self.is_late() {
@@ -306,7 +306,7 @@ impl<'a> Driver<'a> {
                     let below = family::below(self.pid);
                     self.kill_group();
                     release_memory(&below);
-                    self.remembered.extend(below);
+                    self.remember(below);
                     return;
                 }
                 Step::CheckFamily => self.check_family(),
@@ -317,6 +317,11 @@ impl<'a> Driver<'a> {
                 }
             };
         }
+    }
+
+    fn remember(&mut self, seen: Vec<Identity>) {
+        self.family.remember(self.pid, &seen);
+        self.remembered.extend(seen);
     }
 
     fn kill_group(&self) {

@@ -110,6 +110,10 @@ impl Watch {
                 planned = planned.min(due.max(now));
             }
             shared.oom.look(now);
+            // After what was read has gone to the guard, who would wait for it otherwise.
+            if shared.family.bury() {
+                planned = now;
+            }
             if self.lookout.until(planned, clock) {
                 return;
             }

@@ -4,7 +4,7 @@
 //! child, more precisely a child of our main thread, which the kernel takes first among the threads
 //! that live. Children that a slot thread has started are that thread's. So what
 //! `/proc/self/task/<main>/children` lists is exactly the orphans, as long as the main thread starts
-//! nothing while tests run, and nobody but this file reaps them.
+//! nothing while tests run, and nobody but this file and `burial` reaps them.
 
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -48,7 +48,7 @@ pub struct Family {
     children: Result<File, FamilyError>,
     /// Orphans are looked at, signalled and reaped under this lock only: while it is held, the number
     /// of an orphan can't become that of another process, because nobody else reaps it.
-    proc: Mutex<Proc>,
+    pub(super) proc: Mutex<Proc>,
     /// For the guard, who must not wait for the lock above.
     pub(super) readings: Mutex<Readings>,
     /// What the orphans had used that were reaped.
@@ -216,7 +216,7 @@ impl Family {
     }
 
     /// The children of our main thread, as the kernel lists them once.
-    fn listed(&self) -> Vec<i32> {
+    pub(super) fn listed(&self) -> Vec<i32> {
         let mut listed = Vec::new();
         let Ok(file) = &self.children else {
             return listed;
@@ -235,11 +235,13 @@ impl Family {
 
     /// The orphans that belong to a test and live. Those that are dead are reaped, whosever they are.
     pub(in crate::process) fn leftovers(&self, kin: &Kin<'_>) -> Vec<i32> {
-        let orphans = self.orphans();
-        if orphans.is_empty() {
-            return orphans;
+        if self.listed().is_empty() {
+            return Vec::new();
         }
-        self.sort_out(&mut self.lock(), orphans, kin)
+        // What was listed without the lock may have been buried since, and its number be another's.
+        let mut proc = self.lock();
+        let orphans = self.orphans();
+        self.sort_out(&mut proc, orphans, kin)
     }
 
     /// Ends what is left of a test's family: its group, and the orphans that belong to it with all
@@ -253,13 +255,16 @@ impl Family {
         let mut found = Found::new(kin.naming);
         if let Some(pen) = kin.pen.as_deref().filter(|pen| pen.is_populated()) {
             let seen = self.empty_pen(pen, &mut found, Some(kin.leader), clock, deadline);
+            self.remember(kin.leader, &seen);
             kin.remembered.extend(seen);
         }
         self.until_empty(clock, deadline, |proc| {
             let roots = self.sort_out(proc, self.orphans(), kin);
             let tree = Tree::freeze(proc, &roots);
             found.note(proc, &tree, Some(kin.leader));
-            kin.remembered.extend(tree.identities());
+            let seen: Vec<_> = tree.identities().collect();
+            self.remember(kin.leader, &seen);
+            kin.remembered.extend(seen);
             // The leader is a zombie until we reap it, so its group's number is still its own.
             drop(kernel::signal_group(kin.leader, Signal::SIGKILL));
             tree
@@ -321,15 +326,23 @@ impl Family {
         }
     }
 
-    /// Opens the account of a test that begins. What is in it was entered for whoever had its leader's number
-    /// before: a number is not given away again while a group has it.
-    pub(in crate::process) fn open_account(&self, leader: i32) {
-        self.ledger().claim(leader);
+    /// Opens the account of a test that begins; `exclusive` as in [`Kin`]. What is in it was entered for whoever
+    /// had its leader's number before: a number is not given away again while a group has it.
+    pub(in crate::process) fn open_account(&self, leader: i32, exclusive: bool) {
+        self.ledger().open(leader, exclusive);
     }
 
-    /// What those orphans had used that belonged to the test of this leader and were reaped.
+    /// Enters who was seen below a leader, for the account of those who are buried while its test runs.
+    pub(in crate::process) fn remember(&self, leader: i32, seen: &[Identity]) {
+        if !seen.is_empty() {
+            self.ledger().remember(leader, seen);
+        }
+    }
+
+    /// What those orphans had used that belonged to the test of this leader and were reaped. Closes its account;
+    /// to be called before the leader is reaped, for its number is another's afterwards.
     pub(in crate::process) fn spent(&self, leader: i32) -> Spent {
-        self.ledger().claim(leader)
+        self.ledger().close(leader)
     }
 
     /// Keeps those orphans that belong to a test and live, and reaps the dead.
@@ -356,14 +369,14 @@ impl Family {
     }
 
     /// Reaps an orphan that is dead, and enters what it had used.
-    fn reap_into(&self, orphan: i32, account: i32) {
+    pub(super) fn reap_into(&self, orphan: i32, account: i32) {
         if let Ok(Some(reaped)) = kernel::reap(orphan, false) {
             self.ledger().enter(orphan, account, reaped.spent());
         }
     }
 
     /// Entries are whole at every moment.
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,8 @@
 //! A test's family: its process, and everything descended from it however it re-parented.
 
 #[cfg(target_os = "linux")]
+mod burial;
+#[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
 mod everybody;

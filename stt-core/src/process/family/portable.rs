@@ -221,7 +221,15 @@ impl Family {
     pub fn has_files_in(&self, _dir: &camino::Utf8Path) {}
 
     /// Unknown here.
-    pub(in crate::process) fn open_account(&self, _leader: i32) {}
+    pub(in crate::process) fn open_account(&self, _leader: i32, _exclusive: bool) {}
+
+    /// Nobody need be known by it here.
+    pub(in crate::process) fn remember(&self, _leader: i32, _seen: &[Identity]) {}
+
+    /// Orphans are not ours here, and the dead among them nobody's that we could bury.
+    pub fn bury(&self) -> bool {
+        false
+    }
 
     /// Nothing: orphans are nobody's here.
     pub(in crate::process) fn spent(&self, _leader: i32) -> Spent {

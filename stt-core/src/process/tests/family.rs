@@ -1,5 +1,6 @@
 //! What a child leaves behind, and what is found of it.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -326,6 +327,83 @@ fn dead_orphans_are_reaped_although_nobody_leaks() {
     }
     slot.run("exit 0");
     assert_eq!(FAMILY.orphans(), Vec::<i32>::new());
+}
+
+/// How many orphans are dead and not reaped.
+fn dead() -> usize {
+    let orphans = FAMILY.orphans().into_iter();
+    orphans
+        .filter(|&pid| crate::process::kernel::has_exited(pid))
+        .count()
+}
+
+/// A thousand are dead, one of whom had left the group and had worked.
+#[test]
+fn the_dead_are_buried_while_tests_run_and_nobody_else_is() {
+    if !in_own_process("family::the_dead_are_buried_while_tests_run_and_nobody_else_is") {
+        return;
+    }
+    let beside = Slot::new();
+    let other = spawn(
+        &beside.script("exit 3"),
+        Stdio::Capture,
+        &beside.control,
+        &CLOCK,
+    )
+    .unwrap();
+    until("the other test is a zombie that its slot will reap", || {
+        crate::process::kernel::has_exited(other.pid())
+    });
+    let mut slot = Slot::new();
+    slot.terms.exclusive = true;
+    // The kernel ends it after a second of CPU time.
+    let worker = "ulimit -t 1; while :; do :; done";
+    let script = format!(
+        "(setsid sh -c '{worker}' {QUIET} &)
+        (setsid sleep 1000.$TAG {QUIET} &)
+        i=0; while [ $i -lt 999 ]; do (true &); i=$((i+1)); done
+        echo ready; read x <&3; exit 7"
+    );
+    let script = format!("mkfifo go; exec 3<>go; {script}");
+    let go = slot.dir.path().join("go");
+    let mut lists = [Vec::new(), Vec::new()];
+    let mut measure = || {
+        until("a thousand are dead", || dead() == 1000);
+        lists[0] = slot.alive();
+        until("they are buried", || !FAMILY.bury() && dead() == 0);
+        lists[1] = slot.alive();
+        let mut go = std::fs::File::options().write(true).open(&go).unwrap();
+        go.write_all(b"go\n").unwrap();
+    };
+    let ended = slot.drive(&slot.script(&script), &mut Measured(&mut measure));
+    assert_eq!(ended.exit, Exit::Code(7));
+    assert_eq!(lists[0], lists[1], "the living live");
+    assert_eq!(ended.left.processes.len(), 1, "{:?}", ended.left);
+    assert!(
+        ended.cpu >= Duration::from_secs(1),
+        "the work of the one who had left the group is not counted: {:?}",
+        ended.cpu
+    );
+    let ended = beside.follow(other, &mut Printed::default());
+    assert_eq!(ended.exit, Exit::Code(3));
+}
+
+#[test]
+fn a_few_dead_wait_for_the_end_of_a_test() {
+    if !in_own_process("family::a_few_dead_wait_for_the_end_of_a_test") {
+        return;
+    }
+    let slot = Slot::new();
+    let mut seen = Vec::new();
+    let mut measure = || {
+        until("ten are dead", || dead() == 10);
+        seen.push((FAMILY.bury(), dead()));
+        slot.control.end(stopped(0)).unwrap();
+    };
+    let script =
+        "i=0; while [ $i -lt 10 ]; do (true &); i=$((i+1)); done; echo ready; sleep 1000.$TAG";
+    slot.drive(&slot.script(script), &mut Measured(&mut measure));
+    assert_eq!(seen, [(false, 10)]);
 }
 
 /// Prints a line, then waits to be measured.
