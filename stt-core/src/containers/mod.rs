@@ -5,6 +5,7 @@ mod engine;
 mod label;
 mod proxy;
 mod request;
+mod volume;
 
 use crate::container::Address;
 

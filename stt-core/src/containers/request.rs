@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use super::label::Label;
 use super::label::decode;
+use super::volume;
+use super::volume::Volume;
 
 /// The longest head that is looked for.
 const MOST_HEAD: usize = 64 << 10;
@@ -37,6 +39,19 @@ pub(super) struct Ready {
     pub(super) bytes: Vec<u8>,
     /// What comes of it.
     pub(super) makes: Makes,
+    /// The volumes that would come to be with it.
+    pub(super) volumes: Vec<Volume>,
+}
+
+impl Ready {
+    fn new(bytes: Vec<u8>, makes: Makes) -> Self {
+        let volumes = Vec::new();
+        Self {
+            bytes,
+            makes,
+            volumes,
+        }
+    }
 }
 
 /// What a request makes.
@@ -109,8 +124,7 @@ impl Reader {
                 let target = target.unwrap_or_else(|| head.target.to_owned());
                 let mut bytes = head.rewritten(&target, &["connection"], &["Connection: close"]);
                 bytes.extend_from_slice(&self.bytes[end..]);
-                let makes = Makes::Image;
-                Progress::Ready(Ready { bytes, makes })
+                Progress::Ready(Ready::new(bytes, Makes::Image))
             }
             Task::Build | Task::Nothing if head.is_upgrade() => self.unchanged(),
             Task::Build | Task::Nothing => self.closing(end),
@@ -139,11 +153,12 @@ impl Reader {
             let invite = invite && here.is_empty();
             return Progress::More { invite };
         };
-        let Some(content) = label.into_body(&content, body.member) else {
-            return self.forward(start);
-        };
         let Some(head) = Head::parse(&self.bytes[..start]) else {
             return self.unchanged();
+        };
+        let volumes = volume::named(head.target, &content, label);
+        let Some(content) = label.into_body(&content, body.member) else {
+            return self.forward(start);
         };
         let length = format!("Content-Length: {}", content.len());
         let without = [
@@ -183,14 +198,12 @@ impl Reader {
         };
         let mut bytes = head.rewritten(head.target, names, &["Connection: close"]);
         bytes.extend_from_slice(&self.bytes[end..]);
-        let makes = Makes::Nothing;
-        Progress::Ready(Ready { bytes, makes })
+        Progress::Ready(Ready::new(bytes, Makes::Nothing))
     }
 
     fn unchanged(&mut self) -> Progress {
         let bytes = std::mem::take(&mut self.bytes);
-        let makes = Makes::Nothing;
-        Progress::Ready(Ready { bytes, makes })
+        Progress::Ready(Ready::new(bytes, Makes::Nothing))
     }
 }
 

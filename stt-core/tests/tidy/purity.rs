@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 54] = [
+pub(crate) const PURE: [&str; 55] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -19,6 +19,7 @@ pub(crate) const PURE: [&str; 54] = [
     "containers/discovery",
     "containers/label",
     "containers/request",
+    "containers/volume",
     "coordinator/live",
     "coordinator/ownership",
     "coordinator/record",

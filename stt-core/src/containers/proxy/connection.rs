@@ -161,17 +161,23 @@ impl Connection {
                 };
             }
             Err(error) => {
-                let message = format!("cargo-stt: the engine can't be reached: {error}");
-                let body = serde_json::json!({ "message": message }).to_string();
-                let answer = format!(
-                    "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n\
-                     Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = nix::unistd::write(&self.client, answer.as_bytes());
+                let _ = nix::unistd::write(&self.client, &refusal(&error));
                 self.stage = Stage::Over;
             }
         }
+    }
+
+    /// The client, for somebody else.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub(super) fn client(&self) -> io::Result<OwnedFd> {
+        self.client.try_clone()
+    }
+
+    /// Somebody else sees to the rest.
+    pub(super) fn leave(&mut self) {
+        self.stage = Stage::Over;
     }
 
     fn flow(&mut self) -> News {
@@ -207,6 +213,16 @@ impl Connection {
         }
         if made { News::Made } else { News::Nothing }
     }
+}
+
+/// The answer for a client whose engine can't be reached.
+pub(super) fn refusal(error: &io::Error) -> Vec<u8> {
+    let message = format!("cargo-stt: the engine can't be reached: {error}");
+    let body = serde_json::json!({ "message": message }).to_string();
+    let length = body.len();
+    let head =
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    format!("{head}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 /// Throws an answer away. Says whether there was some.

@@ -4,6 +4,7 @@
 //! until a client has sent a request.
 
 mod connection;
+mod errand;
 mod flow;
 
 use std::io;
@@ -17,6 +18,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -33,10 +36,13 @@ use crate::container::Address;
 use crate::containers::discovery::Engine;
 use crate::containers::discovery::Host;
 use crate::containers::label::Label;
+use crate::containers::label::key;
 use crate::containers::request::Makes;
+use crate::containers::request::Ready;
 use crate::id::RunId;
 use connection::Connection;
 use connection::News;
+use errand::Errand;
 
 /// The longest path of a Unix socket, its last zero included (`unix(7)`).
 const LONGEST: usize = if cfg!(target_os = "linux") { 108 } else { 104 };
@@ -159,6 +165,7 @@ impl Proxy {
             waking: waking.into(),
             clients: Vec::new(),
             most,
+            errands: Arc::default(),
             out_of_breath: false,
         };
         let thread = thread::Builder::new()
@@ -230,6 +237,8 @@ struct Server {
     waking: OwnedFd,
     clients: Vec<Connection>,
     most: usize,
+    /// How many clients others see to.
+    errands: Arc<AtomicUsize>,
     out_of_breath: bool,
 }
 
@@ -259,7 +268,7 @@ impl Server {
     /// callers. Says whether to go on.
     fn wait(&self, busy: &mut Vec<(bool, bool)>, callers: &mut Vec<usize>) -> bool {
         let mut fds = vec![PollFd::new(self.waking.as_fd(), PollFlags::POLLIN)];
-        let listens = !self.out_of_breath && self.clients.len() < self.most;
+        let listens = !self.out_of_breath && self.has_room();
         let listeners = if listens { &*self.desks } else { &[] };
         fds.extend(
             listeners
@@ -276,7 +285,8 @@ impl Server {
                 }
             }
         }
-        let timeout = if self.out_of_breath {
+        // Nobody tells of an errand's end.
+        let timeout = if self.out_of_breath || !listens {
             PollTimeout::from(BREATH)
         } else {
             PollTimeout::NONE
@@ -306,6 +316,10 @@ impl Server {
         events[0].is_empty()
     }
 
+    fn has_room(&self) -> bool {
+        self.clients.len() + self.errands.load(Ordering::SeqCst) < self.most
+    }
+
     fn go_on(&mut self, number: usize, hung_up: bool) {
         let client = &mut self.clients[number];
         let desk = &self.desks[client.slot];
@@ -318,29 +332,76 @@ impl Server {
                 desk.state().making -= 1;
                 desk.changed.notify_all();
             }
-            News::Ready(ready) => {
-                let makes = ready.makes;
-                let address = self.resolve();
-                if let Ok(address) = &address {
-                    if makes == Makes::Thing {
-                        self.tell(address);
-                    }
-                    let mut state = self.desks[self.clients[number].slot].state();
-                    state.made |= makes == Makes::Thing;
-                    state.making += usize::from(makes != Makes::Nothing);
-                }
-                let engine = address.and_then(|address| connection::connect(&address));
-                let connected = engine.is_ok();
-                let client = &mut self.clients[number];
-                client.forward(ready, engine);
-                if connected {
-                    self.go_on(number, false);
-                } else if makes != Makes::Nothing {
-                    let desk = &self.desks[client.slot];
-                    let mut state = desk.state();
-                    state.making = state.making.saturating_sub(1);
-                    desk.changed.notify_all();
-                }
+            News::Ready(ready) if !ready.volumes.is_empty() => self.send_out(number, ready),
+            News::Ready(ready) => self.forward(number, ready),
+        }
+    }
+
+    /// Passes a request on.
+    fn forward(&mut self, number: usize, ready: Ready) {
+        let makes = ready.makes;
+        let address = self.resolve();
+        if let Ok(address) = &address {
+            if makes == Makes::Thing {
+                self.tell(address);
+            }
+            let mut state = self.desks[self.clients[number].slot].state();
+            state.made |= makes == Makes::Thing;
+            state.making += usize::from(makes != Makes::Nothing);
+        }
+        let engine = address.and_then(|address| connection::connect(&address));
+        let connected = engine.is_ok();
+        let client = &mut self.clients[number];
+        client.forward(ready, engine);
+        if connected {
+            self.go_on(number, false);
+        } else if makes != Makes::Nothing {
+            let desk = &self.desks[client.slot];
+            let mut state = desk.state();
+            state.making = state.making.saturating_sub(1);
+            desk.changed.notify_all();
+        }
+    }
+
+    /// Has a thread see to a request that needs more than one.
+    fn send_out(&mut self, number: usize, ready: Ready) {
+        let connection = &self.clients[number];
+        let desk = Arc::clone(&self.desks[connection.slot]);
+        let parts = connection
+            .client()
+            .and_then(|client| Ok((client, self.resolve()?)));
+        let Ok((client, address)) = parts else {
+            return self.forward(number, ready);
+        };
+        self.tell(&address);
+        {
+            let mut state = desk.state();
+            state.made = true;
+            state.making += 1;
+            state.clients += 1;
+        }
+        self.errands.fetch_add(1, Ordering::SeqCst);
+        let errand = Errand {
+            client,
+            engine: address,
+            request: ready.bytes.clone(),
+            volumes: ready.volumes.clone(),
+            key: key(&self.run),
+        };
+        let (own, errands) = (Arc::clone(&desk), Arc::clone(&self.errands));
+        let over = move || {
+            errands.fetch_sub(1, Ordering::SeqCst);
+            let mut state = own.state();
+            state.making = state.making.saturating_sub(1);
+            state.clients -= 1;
+            own.changed.notify_all();
+        };
+        match errand.start(over.clone()) {
+            Ok(()) => self.clients[number].leave(),
+            // Without a thread the volumes are nobody's, which is better than no answer.
+            Err(_) => {
+                over();
+                self.forward(number, ready);
             }
         }
     }
@@ -370,7 +431,7 @@ impl Server {
     fn accept(&mut self, slot: usize) {
         let desk = Arc::clone(&self.desks[slot]);
         let mut state = desk.state();
-        while self.clients.len() < self.most {
+        while self.has_room() {
             match desk.listener.accept() {
                 Ok((client, _)) => {
                     if client.set_nonblocking(true).is_ok() {
