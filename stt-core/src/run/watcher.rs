@@ -110,7 +110,7 @@ impl Watch {
                 planned = planned.min(due.max(now));
             }
             shared.oom.look(now);
-            // After what was read has gone to the guard, who would wait for it otherwise.
+            // Each walk buries the dead, and there may be none for a while.
             if shared.family.bury() {
                 planned = now;
             }

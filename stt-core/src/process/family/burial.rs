@@ -2,7 +2,7 @@
 //!
 //! A slot reaps the orphans that are dead when its test ends. Until then they stay, and take numbers from the
 //! machine (`pid_max`): a test whose processes fork and exit leaves some thousand a second. So the guard's thread
-//! buries them where they are many.
+//! buries them where they are many, before it walks through families and after each sample.
 //!
 //! That gives their numbers away while tests run, and is safe for these reasons. Only the children of our main
 //! thread are buried, and only under the lock under which all others look at orphans, signal and reap them: what

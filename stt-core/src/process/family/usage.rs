@@ -76,6 +76,8 @@ impl Family {
         if self.missing().is_some() {
             return None;
         }
+        // Each of the dead would be looked at, once for every test that is read exactly, while they grow more.
+        self.bury();
         let mut readings = self.readings();
         let Readings {
             proc,

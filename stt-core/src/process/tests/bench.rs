@@ -188,6 +188,13 @@ fn the_cost_of_seeing_that_nothing_is_left() {
         slot.drive(&command, &mut Printed::default());
     }
     let whole = CLOCK.now().saturating_sub(before) / (ROUNDS / 10);
+    let before = CLOCK.now();
+    for _ in 0..ROUNDS {
+        assert!(!family.bury());
+    }
+    let look = CLOCK.now().saturating_sub(before) / ROUNDS;
     eprintln!("the check: {check:?} a test; a whole test: {whole:?}");
+    eprintln!("whether there are dead to bury: {look:?} a sample");
     assert!(check.as_micros() <= 50, "{check:?}");
+    assert!(look.as_micros() <= 20, "{look:?}");
 }
