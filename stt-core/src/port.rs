@@ -101,17 +101,28 @@ pub struct Holder {
     pub command: String,
 }
 
-impl fmt::Display for StillHeld {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { port, by } = self;
-        write!(f, "port {} ({port}) is still held by ", port.number)?;
-        let names = by
+impl StillHeld {
+    /// Who holds it, in words: `9 nc -l, 10 nc -l`.
+    pub fn holders(&self) -> String {
+        let names = self
+            .by
             .iter()
             .map(|Holder { pid, command }| format!("{pid} {command}"));
-        match by.as_slice() {
-            [] => f.write_str("a process that can't be seen"),
-            [..] => f.write_str(&names.collect::<Vec<_>>().join(", ")),
+        match self.by.as_slice() {
+            [] => "a process that can't be seen".to_owned(),
+            [..] => names.collect::<Vec<_>>().join(", "),
         }
+    }
+}
+
+impl fmt::Display for StillHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (port, holders) = (&self.port, self.holders());
+        write!(
+            f,
+            "port {} ({port}) is still held by {holders}",
+            port.number
+        )
     }
 }
 

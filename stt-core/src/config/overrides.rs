@@ -264,7 +264,7 @@ fn text(reader: &mut Reader<'_>, item: &Item, name: &str, expected: &str) -> Opt
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
@@ -287,7 +287,8 @@ mod tests {
         }
     }
 
-    fn config(text: &str) -> Result<Config, Problems> {
+    /// The configuration that this text of a workspace's file makes.
+    pub(crate) fn config(text: &str) -> Result<Config, Problems> {
         let layers = layers(&[(Level::Workspace, text)]);
         resolve(&layers, NonZeroUsize::MIN).map(|resolved| resolved.config)
     }

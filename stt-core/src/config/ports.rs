@@ -71,27 +71,13 @@ fn list_of<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
-    use crate::config::ConfigFile;
-    use crate::config::Layers;
-    use crate::config::Level;
     use crate::config::Problems;
-    use crate::config::resolve;
+    use crate::config::overrides::tests::config;
 
     /// The ports of an override, as they are shown.
     fn ports(value: &str) -> Result<String, Problems> {
-        let file = ConfigFile {
-            level: Level::Workspace,
-            path: "stt.toml".into(),
-            text: format!("[[overrides]]\nfilter = 'all()'\nports = {value}"),
-        };
-        let layers = Layers {
-            files: vec![file],
-            ..Layers::default()
-        };
-        let resolved = resolve(&layers, NonZeroUsize::MIN)?;
-        let ports = resolved.config.overrides[0].ports.clone();
+        let text = format!("[[overrides]]\nfilter = 'all()'\nports = {value}");
+        let ports = config(&text)?.overrides[0].ports.clone();
         Ok(ports.unwrap().to_string())
     }
 

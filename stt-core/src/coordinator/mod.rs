@@ -42,6 +42,5 @@ pub use registry::BadRecord;
 pub use registry::Dead;
 pub use registry::Found;
 pub use registry::Name;
-pub use rights::Right;
 pub use rights::RightClaim;
 pub use rights::RightHolder;

@@ -41,18 +41,6 @@ pub struct RightHolder {
     pub what: String,
 }
 
-/// A port to which somebody has the right, and who waits for it, the first one first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Right {
-    /// The port.
-    pub port: u16,
-    /// Who has it; absent for a moment between two.
-    pub holder: Option<RightHolder>,
-    /// Who waits.
-    pub waiting: Vec<RightHolder>,
-}
-
 /// A claim to a port.
 #[derive(Debug)]
 pub struct RightClaim {
@@ -78,11 +66,6 @@ impl RightClaim {
     /// The port.
     pub fn port(&self) -> u16 {
         self.who.port
-    }
-
-    /// Whether the right is ours.
-    pub fn is_held(&self) -> bool {
-        self.held.is_some()
     }
 
     /// Tries to get the right, and waits for nobody.
@@ -182,36 +165,6 @@ impl Registration {
 }
 
 impl Directory {
-    /// The ports to which somebody has the right, or wants it.
-    ///
-    /// # Errors
-    /// The directory can't be read.
-    pub fn rights(&self) -> io::Result<Vec<Right>> {
-        let names = self.names().map_err(io::Error::other)?;
-        let port = |name: &String| -> Option<u16> {
-            let (port, rest) = name.split_once('.')?;
-            let ours = rest == &PORT[1..] || rest.starts_with(&WAITS[1..]);
-            port.parse().ok().filter(|_| ours)
-        };
-        let mut ports: Vec<_> = names.iter().filter_map(port).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        let mut rights = Vec::new();
-        for port in ports {
-            let tickets = self.tickets(port)?;
-            let right = Right {
-                port,
-                holder: self.right_holder(&lock_of(port)),
-                waiting: tickets
-                    .iter()
-                    .filter_map(|name| self.right_holder(name))
-                    .collect(),
-            };
-            rights.extend((right.holder.is_some() || !right.waiting.is_empty()).then_some(right));
-        }
-        Ok(rights)
-    }
-
     /// The tickets for a port, the oldest first.
     fn tickets(&self, port: u16) -> io::Result<Vec<String>> {
         let prefix = format!("{port}{WAITS}");
@@ -229,8 +182,8 @@ impl Directory {
         serde_json::from_slice(&self.read(name).ok()??).ok()
     }
 
-    /// Whether somebody holds the lock of this file of ours. It is shared for the look, so that two who look at the
-    /// same time don't take each other for him.
+    /// Whether somebody holds the lock of this file of ours alone; the lock of a run, which several share, is another
+    /// matter. It is shared for the look, so that two who look at the same time don't take each other for him.
     fn is_locked(&self, name: &str) -> bool {
         let Ok(file) = self.open_file(name, OFlag::O_RDONLY) else {
             return false;

@@ -157,7 +157,7 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
 }
 
 /// The variables that tell a program of ports that it has for itself; none where it has none.
-pub fn of_ports(ports: &[u16]) -> impl Iterator<Item = (OsString, OsString)> {
+fn of_ports(ports: &[u16]) -> impl Iterator<Item = (OsString, OsString)> {
     let texts: Vec<_> = ports.iter().map(u16::to_string).collect();
     let all = (!ports.is_empty()).then(|| (variables::STT_PORTS.into(), texts.join(",").into()));
     let each = (0..).zip(texts).map(|(index, port): (usize, _)| {

@@ -363,6 +363,11 @@ pub(super) mod tests {
                 }
             }
         }
+        config_of(text)
+    }
+
+    /// The configuration that this text of a workspace's file makes.
+    fn config_of(text: String) -> Config {
         let file = ConfigFile {
             level: Level::Workspace,
             path: "stt.toml".into(),
@@ -446,16 +451,7 @@ pub(super) mod tests {
                     [[overrides]]\nfilter = 'test(fixed)'\nports = [9000, 80]\n\
                     [[overrides]]\nfilter = 'test(bare)'\nports = 0\n\
                     [[overrides]]\nfilter = 'package(p)'\nports = 1\nlimits = 'slow'\n";
-        let file = ConfigFile {
-            level: Level::Workspace,
-            path: "stt.toml".into(),
-            text: text.to_owned(),
-        };
-        let layers = Layers {
-            files: vec![file],
-            ..Layers::default()
-        };
-        let config = resolve(&layers, NonZeroUsize::MIN).unwrap().config;
+        let config = config_of(text.to_owned());
         let rules = TestRules::new(&config.overrides, None, METADATA).unwrap();
         let rules = rules.of_binary(&binary(Harness::Libtest, None));
         for (test, limits, ports) in [

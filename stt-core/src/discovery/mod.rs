@@ -42,7 +42,6 @@ pub use cargo::rustc_command;
 pub use cargo_config::CargoConfig;
 pub use cargo_config::CargoConfigError;
 pub use environment::PerTest;
-pub use environment::of_ports;
 pub use environment::per_test;
 pub use expressions::BinaryChosen;
 pub use expressions::Chosen;

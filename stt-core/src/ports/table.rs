@@ -1,5 +1,7 @@
 //! Which ports are tried, and in which order. Pure.
 
+use twox_hash::XxHash64;
+
 /// The first port for leases. They lie below those that the kernel gives out by itself (`ip(7)`,
 /// `ip_local_port_range`: 32768 and up), and above those that services have by custom.
 pub(super) const FIRST: u16 = 20_000;
@@ -17,11 +19,9 @@ pub(super) fn tries(count: usize) -> usize {
     usize::from(COUNT).saturating_add(count)
 }
 
-/// Where a run with this name begins (FNV-1a).
+/// Where a run with this name begins.
 pub(super) fn seed(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    XxHash64::oneshot(0, name.as_bytes())
 }
 
 /// The port that is tried in this turn. One after the other, so that what was given back is not given out again

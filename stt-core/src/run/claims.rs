@@ -101,7 +101,7 @@ type OfTest = Vec<RightClaim>;
 
 impl Claimer {
     fn work(self, orders: &mpsc::Receiver<Order>) {
-        let mut claims: HashMap<usize, (OfTest, Arc<[u16]>)> = HashMap::new();
+        let mut claims: HashMap<usize, OfTest> = HashMap::new();
         let mut waiting: Vec<usize> = Vec::new();
         let mut told = HashSet::new();
         let mut numbers = 0..;
@@ -115,13 +115,13 @@ impl Claimer {
                 Ok(Order::Claim { test, ports }) => {
                     let each = ports.iter().zip(&mut numbers);
                     let of_test = each.map(|(&port, number)| self.claim(test, port, number));
-                    claims.insert(test, (of_test.collect(), ports));
+                    claims.insert(test, of_test.collect());
                     waiting.push(test);
                 }
                 Ok(Order::GiveBack { test }) => {
                     waiting.retain(|&other| other != test);
                     told.remove(&test);
-                    if let Some((of_test, _)) = claims.remove(&test) {
+                    if let Some(of_test) = claims.remove(&test) {
                         self.give_back(of_test);
                     }
                 }
@@ -129,14 +129,14 @@ impl Claimer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             waiting.retain(|test| {
-                let of_test = claims.get_mut(test).map(|(of_test, _)| of_test);
+                let of_test = claims.get_mut(test);
                 of_test.is_some_and(|of_test| self.attempt(*test, of_test, &mut told))
             });
             if waiting.is_empty() {
                 self.board.wait_for(None);
             }
         }
-        for (_, (of_test, _)) in claims {
+        for of_test in claims.into_values() {
             self.give_back(of_test);
         }
     }

@@ -265,10 +265,7 @@ impl Machine {
 
     /// Starts what may start.
     fn fill(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        while self.phase == Phase::Running
-            && self.slots.taken() < self.standing.may
-            && self.verdict.may_start(self.slots.taken())
-        {
+        while self.phase == Phase::Running && self.has_place(self.slots.taken()) {
             if self.suspect_runs() {
                 return;
             }

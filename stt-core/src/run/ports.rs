@@ -35,10 +35,13 @@ pub(crate) fn take(shared: &Shared, test: usize) -> Result<Vec<Lease>, String> {
 /// Names who has a port that a test was to have.
 fn in_use(number: u16) -> String {
     let held = listeners(&[number]);
-    let held: Vec<_> = held.iter().map(StillHeld::to_string).collect();
+    let shown = |held: &StillHeld| {
+        let (port, holders) = (&held.port, held.holders());
+        format!("port {number} ({port}) is held by {holders}")
+    };
     match held.as_slice() {
         [] => format!("port {number} is in use, by a process that can't be seen"),
-        [..] => held.join("; ").replace("still held", "held"),
+        [..] => held.iter().map(shown).collect::<Vec<_>>().join("; "),
     }
 }
 

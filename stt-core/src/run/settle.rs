@@ -69,12 +69,11 @@ pub(crate) fn not_started(error: &SpawnError) -> Settled {
     {
         return Settled::Unfinished(*why);
     }
-    let reason = super::error::chain(error);
-    Settled::Final(TestOutcome::Failed(Failure::Start { reason }))
+    could_not_start(super::error::chain(error))
 }
 
-/// What a test comes to that could not be given its ports: a failure.
-pub(crate) fn without_ports(reason: String) -> Settled {
+/// What a test comes to that could not be started for this reason: a failure.
+pub(crate) fn could_not_start(reason: String) -> Settled {
     Settled::Final(TestOutcome::Failed(Failure::Start { reason }))
 }
 

@@ -197,7 +197,7 @@ impl Worker {
             Ok(leases) => leases,
             Err(reason) => {
                 self.control.release();
-                return not_started(settle::without_ports(reason));
+                return not_started(settle::could_not_start(reason));
             }
         };
         let numbers: Vec<_> = leases.iter().map(Lease::number).collect();

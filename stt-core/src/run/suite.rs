@@ -172,10 +172,7 @@ impl Suite {
             Some(TestPorts::Fixed(ports)) => Some(Arc::clone(ports)),
             Some(TestPorts::Any(_)) | None => None,
         };
-        if self.cases.iter().all(|case| fixed(case).is_none()) {
-            return Vec::new();
-        }
-        self.cases.iter().map(fixed).collect()
+        self.of_each(fixed)
     }
 
     /// The most ports that a test has.
@@ -186,10 +183,16 @@ impl Suite {
 
     /// What each test may use, by its number; empty when no test has limits.
     pub(crate) fn all_limits(&self) -> Vec<Option<Arc<Limits>>> {
-        if self.cases.iter().all(|case| case.limits.is_none()) {
+        self.of_each(|case| case.limits.clone())
+    }
+
+    /// What there is of each test, by its number; empty when no test has any of it.
+    fn of_each<T>(&self, get: impl Fn(&Case) -> Option<T>) -> Vec<Option<T>> {
+        let each: Vec<_> = self.cases.iter().map(get).collect();
+        if each.iter().all(Option::is_none) {
             return Vec::new();
         }
-        self.cases.iter().map(|case| case.limits.clone()).collect()
+        each
     }
 
     /// Whether a test has limits that somebody must watch.

@@ -38,8 +38,8 @@ pub(super) const TCP: [Table; 2] = [
 
 /// All tables.
 pub(super) const TABLES: [Table; 4] = [
-    Table::new(Protocol::Tcp, Version::V4),
-    Table::new(Protocol::Tcp, Version::V6),
+    TCP[0],
+    TCP[1],
     Table::new(Protocol::Udp, Version::V4),
     Table::new(Protocol::Udp, Version::V6),
 ];

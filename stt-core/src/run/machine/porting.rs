@@ -42,7 +42,8 @@ impl Machine {
         }
     }
 
-    fn has_place(&self, taken: usize) -> bool {
+    /// Whether another test may run beside so many.
+    pub(super) fn has_place(&self, taken: usize) -> bool {
         taken < self.threads && taken < self.standing.may && self.verdict.may_start(taken)
     }
 
