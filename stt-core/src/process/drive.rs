@@ -147,7 +147,6 @@ pub fn drive(
         ordered: false,
         in_haste: false,
         done: false,
-        remembered: Vec::new(),
         lingering: Vec::new(),
         populated: false,
         survivors: Vec::new(),
@@ -184,7 +183,6 @@ struct Driver<'a> {
     /// Nothing may be asked that is not needed for its end.
     in_haste: bool,
     done: bool,
-    remembered: Vec<Identity>,
     /// The exits of processes that may still leave by themselves.
     lingering: Vec<OwnedFd>,
     /// Whether some of these may be in its control group.
@@ -219,7 +217,7 @@ impl<'a> Driver<'a> {
         {
             self.ordered = true;
             self.in_haste = is_urgent(&order.reason);
-            self.remember(order.seen);
+            self.family.remember(self.pid, order.seen);
             self.feed(Input::Ordered { grace: order.grace });
         }
         if ready.tick || self.is_late() {
@@ -306,7 +304,7 @@ impl<'a> Driver<'a> {
                     let below = family::below(self.pid);
                     self.kill_group();
                     release_memory(&below);
-                    self.remember(below);
+                    self.family.remember(self.pid, below);
                     return;
                 }
                 Step::CheckFamily => self.check_family(),
@@ -317,11 +315,6 @@ impl<'a> Driver<'a> {
                 }
             };
         }
-    }
-
-    fn remember(&mut self, seen: Vec<Identity>) {
-        self.family.remember(self.pid, &seen);
-        self.remembered.extend(seen);
     }
 
     fn kill_group(&self) {
@@ -369,9 +362,9 @@ impl<'a> Driver<'a> {
             self.kill_group();
             return Input::FamilyEnded;
         }
-        let mut kin = self.kin();
+        let kin = self.kin();
         let deadline = self.clock.now().saturating_add(DEATH);
-        self.survivors = self.family.end_leftovers(&mut kin, self.clock, deadline);
+        self.survivors = self.family.end_leftovers(&kin, self.clock, deadline);
         if self.ordered {
             self.survivors.retain(|survivor| !survivor.in_group);
         }
@@ -384,7 +377,6 @@ impl<'a> Driver<'a> {
         Kin {
             leader: self.pid,
             marker: &self.terms.marker,
-            remembered: self.remembered.clone(),
             exclusive: self.terms.exclusive,
             naming: if self.in_haste {
                 Naming::AFew

@@ -15,7 +15,6 @@ use std::sync::MutexGuard;
 use std::sync::TryLockError;
 
 use super::Family;
-use super::member::Identity;
 use super::proc::Proc;
 use crate::process::kernel;
 
@@ -52,11 +51,7 @@ impl Family {
             let Some(stat) = proc.stat(orphan) else {
                 continue;
             };
-            let dead = Identity {
-                pid: stat.pid,
-                start: stat.start,
-            };
-            let account = self.ledger().account_of(dead, stat.group, alone);
+            let account = self.ledger().account_of(stat.identity(), stat.group, alone);
             self.reap_into(orphan, account);
         }
         false

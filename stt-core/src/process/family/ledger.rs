@@ -34,10 +34,16 @@ impl Ledger {
     }
 
     /// Notes who was seen below a leader.
-    pub(super) fn remember(&mut self, leader: i32, seen: &[Identity]) {
+    pub(super) fn remember(&mut self, leader: i32, seen: impl IntoIterator<Item = Identity>) {
         if let Some(account) = self.open.get_mut(&leader) {
             account.remembered.extend(seen);
         }
+    }
+
+    /// Whether somebody was seen below a leader.
+    pub(super) fn has_seen(&self, leader: i32, who: Identity) -> bool {
+        let account = self.open.get(&leader);
+        account.is_some_and(|account| account.remembered.contains(&who))
     }
 
     /// Closes the account of a test, and says what was entered in it.
@@ -104,8 +110,9 @@ mod tests {
         ledger.open(20, true);
         assert!(ledger.is_leader(10) && !ledger.is_leader(11));
         assert_eq!(ledger.exclusive(), Some(20));
-        ledger.remember(10, &[dead(31)]);
-        ledger.remember(99, &[dead(32)]);
+        ledger.remember(10, [dead(31)]);
+        ledger.remember(99, [dead(32)]);
+        assert!(ledger.has_seen(10, dead(31)) && !ledger.has_seen(20, dead(31)));
         // Who, in which group, since when one test runs alone, and whose he is.
         let alone = |start| Some((20, start));
         let rows = [

@@ -191,7 +191,7 @@ impl Family {
         let mut proc = Proc::default();
         processes.retain(|&pid| {
             let stat = proc.stat(pid).filter(|stat| !stat.is_dead());
-            stat.is_none_or(|Stat { start, .. }| !spared.contains(&Identity { pid, start }))
+            stat.is_none_or(|stat| !spared.contains(&stat.identity()))
         });
     }
 
@@ -248,23 +248,20 @@ impl Family {
     /// below them. Returns whom it found, when all are dead or at the deadline.
     pub(in crate::process) fn end_leftovers(
         &self,
-        kin: &mut Kin<'_>,
+        kin: &Kin<'_>,
         clock: &Clock,
         deadline: Moment,
     ) -> Vec<Survivor> {
         let mut found = Found::new(kin.naming);
         if let Some(pen) = kin.pen.as_deref().filter(|pen| pen.is_populated()) {
             let seen = self.empty_pen(pen, &mut found, Some(kin.leader), clock, deadline);
-            self.remember(kin.leader, &seen);
-            kin.remembered.extend(seen);
+            self.remember(kin.leader, seen);
         }
         self.until_empty(clock, deadline, |proc| {
             let roots = self.sort_out(proc, self.orphans(), kin);
             let tree = Tree::freeze(proc, &roots);
             found.note(proc, &tree, Some(kin.leader));
-            let seen: Vec<_> = tree.identities().collect();
-            self.remember(kin.leader, &seen);
-            kin.remembered.extend(seen);
+            self.remember(kin.leader, tree.identities());
             // The leader is a zombie until we reap it, so its group's number is still its own.
             drop(kernel::signal_group(kin.leader, Signal::SIGKILL));
             tree
@@ -332,11 +329,13 @@ impl Family {
         self.ledger().open(leader, exclusive);
     }
 
-    /// Enters who was seen below a leader, for the account of those who are buried while its test runs.
-    pub(in crate::process) fn remember(&self, leader: i32, seen: &[Identity]) {
-        if !seen.is_empty() {
-            self.ledger().remember(leader, seen);
-        }
+    /// Notes who was seen below a leader, until its account is closed.
+    pub(in crate::process) fn remember(
+        &self,
+        leader: i32,
+        seen: impl IntoIterator<Item = Identity>,
+    ) {
+        self.ledger().remember(leader, seen);
     }
 
     /// What those orphans had used that belonged to the test of this leader and were reaped. Closes its account;
@@ -357,7 +356,7 @@ impl Family {
             let Some(stat) = proc.stat(orphan) else {
                 return false;
             };
-            let is_own = belongs(proc, &stat, kin, leader_start);
+            let is_own = self.belongs(proc, &stat, kin, leader_start);
             if stat.is_dead() {
                 let account = if is_own { kin.leader } else { stat.group };
                 self.reap_into(orphan, account);
@@ -366,6 +365,19 @@ impl Family {
             is_own
         });
         own
+    }
+
+    fn belongs(
+        &self,
+        proc: &mut Proc,
+        stat: &Stat,
+        kin: &Kin<'_>,
+        leader_start: Option<u64>,
+    ) -> bool {
+        stat.group == kin.leader
+            || self.ledger().has_seen(kin.leader, stat.identity())
+            || (kin.exclusive && leader_start.is_some_and(|start| start <= stat.start))
+            || proc.carries(stat.pid, stat.threads, &kin.marker.entries)
     }
 
     /// Reaps an orphan that is dead, and enters what it had used.
@@ -410,15 +422,4 @@ pub(super) fn all_children(proc: &mut Proc) -> Vec<i32> {
         proc.children_of_thread(own_pid(), thread, &mut children);
     }
     children
-}
-
-fn belongs(proc: &mut Proc, stat: &Stat, kin: &Kin<'_>, leader_start: Option<u64>) -> bool {
-    let identity = Identity {
-        pid: stat.pid,
-        start: stat.start,
-    };
-    stat.group == kin.leader
-        || kin.remembered.contains(&identity)
-        || (kin.exclusive && leader_start.is_some_and(|start| start <= stat.start))
-        || proc.carries(stat.pid, stat.threads, &kin.marker.entries)
 }

@@ -50,8 +50,6 @@ pub(in crate::process) struct Kin<'a> {
     pub(in crate::process) leader: i32,
     /// What its processes carry.
     pub(in crate::process) marker: &'a Marker,
-    /// Who was seen below the leader.
-    pub(in crate::process) remembered: Vec<Identity>,
     /// No other test has run since the leader started: whoever is younger than the leader is its own.
     pub(in crate::process) exclusive: bool,
     /// For how much of what can be told of them there is time.

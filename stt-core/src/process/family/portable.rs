@@ -224,7 +224,12 @@ impl Family {
     pub(in crate::process) fn open_account(&self, _leader: i32, _exclusive: bool) {}
 
     /// Nobody need be known by it here.
-    pub(in crate::process) fn remember(&self, _leader: i32, _seen: &[Identity]) {}
+    pub(in crate::process) fn remember(
+        &self,
+        _leader: i32,
+        _seen: impl IntoIterator<Item = Identity>,
+    ) {
+    }
 
     /// Orphans are not ours here, and the dead among them nobody's that we could bury.
     pub fn bury(&self) -> bool {
@@ -247,7 +252,7 @@ impl Family {
 
     pub(in crate::process) fn end_leftovers(
         &self,
-        kin: &mut Kin<'_>,
+        kin: &Kin<'_>,
         _clock: &Clock,
         _deadline: Moment,
     ) -> Vec<Survivor> {

@@ -7,6 +7,8 @@ use std::io;
 use std::io::Read as _;
 use std::path::Path;
 
+use super::member::Identity;
+
 /// What `/proc/<pid>/stat` says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
@@ -28,6 +30,14 @@ pub(super) struct Stat {
 }
 
 impl Stat {
+    /// The process for good.
+    pub(super) fn identity(&self) -> Identity {
+        Identity {
+            pid: self.pid,
+            start: self.start,
+        }
+    }
+
     /// Whether no thread of it can run any more. A process whose main thread has exited shows the
     /// state Z while its other threads live on, and they are counted.
     pub(super) fn is_dead(&self) -> bool {

@@ -94,10 +94,7 @@ impl Tree {
             let Some(stat) = proc.stat(pid).filter(|stat| !stat.is_dead()) else {
                 continue;
             };
-            let identity = Identity {
-                pid,
-                start: stat.start,
-            };
+            let identity = stat.identity();
             if known.insert(identity) {
                 grew = true;
                 meet(proc, identity);

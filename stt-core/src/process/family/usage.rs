@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
             test = test.or_else(|| self.test_of(proc, &stat));
             let running = test.map(|index| &self.tests[index]);
             if let Some(running) = running {
-                self.seen.insert(identity(&stat), running.leader);
+                self.seen.insert(stat.identity(), running.leader);
             }
             let written = running.filter(|running| running.written);
             self.readings.push(Reading {
@@ -187,7 +187,7 @@ impl<'a> Walk<'a> {
 
     /// Whose an orphan is: by its group, by where it was seen before, or by what it carries.
     fn test_of(&self, proc: &mut Proc, orphan: &Stat) -> Option<usize> {
-        let seen_below = self.known.get(&identity(orphan));
+        let seen_below = self.known.get(&orphan.identity());
         self.tests
             .iter()
             .position(|test| test.leader == orphan.group || seen_below == Some(&test.leader))
@@ -321,13 +321,6 @@ fn share(proc: &mut Proc, pid: i32, page: u64) -> Bytes {
     // all that it shared would cost the others their lives.
     let stat = proc.stat(pid).filter(|stat| !stat.is_dead());
     Bytes(stat.map_or(0, |stat| stat.resident).saturating_mul(page))
-}
-
-fn identity(stat: &Stat) -> Identity {
-    Identity {
-        pid: stat.pid,
-        start: stat.start,
-    }
 }
 
 /// A constant of the system, which is never zero.

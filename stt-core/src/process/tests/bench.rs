@@ -173,7 +173,6 @@ fn the_cost_of_seeing_that_nothing_is_left() {
     let kin = Kin {
         leader: nix::unistd::getpid().as_raw(),
         marker: &marker,
-        remembered: Vec::new(),
         exclusive: false,
         naming: Naming::WithPorts,
         pen: None,
