@@ -261,6 +261,22 @@ fn a_run_ends_by_the_signal_that_either_process_received() {
     }
 }
 
+/// A supervisor, its worker and a test.
+struct Job([i32; 3]);
+
+impl Drop for Job {
+    /// Says who does not do as the others when a test fails.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let states = self.0.map(state);
+            drop(writeln!(
+                std::io::stderr(),
+                "supervisor, worker, test: {states:?}"
+            ));
+        }
+    }
+}
+
 #[test]
 fn both_stand_still_and_go_on_by_every_way() {
     for stop in Way::ALL {
@@ -269,19 +285,19 @@ fn both_stand_still_and_go_on_by_every_way() {
             let mut running = lab.json(["--exact", "waits_for_go"]).spawn();
             lab.wait_for_traces(&mut running, &["waits_for_go"]);
             let test = lab.traced("waits_for_go").expect("it runs")[0];
-            let processes = [running.pid(), running.worker(), test];
-            // Twice, so that no signal of the first time counts for the second.
+            let processes = Job([running.pid(), running.worker(), test]);
+            // Twice, so that no signal of the first time counts for the second. The test waits for DEADLINE.
             for round in 1..=2 {
                 let way = format!("{stop:?}, {go_on:?}, round {round}");
                 stop.send(&mut running, Signal::SIGTSTP);
-                until(&format!("all stand still: {way}"), DEADLINE, || {
+                until(&format!("all stand still: {way}"), DEADLINE / 2, || {
                     let still = |&process: &i32| state(process) == Some('T');
-                    processes.iter().all(still).then_some(())
+                    processes.0.iter().all(still).then_some(())
                 });
                 go_on.send(&mut running, Signal::SIGCONT);
-                until(&format!("all go on: {way}"), DEADLINE, || {
+                until(&format!("all go on: {way}"), DEADLINE / 2, || {
                     let still = |&process: &i32| state(process) == Some('T');
-                    (!processes.iter().any(still)).then_some(())
+                    (!processes.0.iter().any(still)).then_some(())
                 });
             }
             lab.go();

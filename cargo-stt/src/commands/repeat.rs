@@ -4,9 +4,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use stt_core::coordinator::CoordinatorError;
+use stt_core::signal::Answer;
 use stt_core::signal::Signal;
 use stt_core::signal::Watch;
-use stt_core::signal::suspend;
 
 use crate::error::Error;
 use crate::error::Kind;
@@ -21,12 +21,15 @@ impl Interrupts {
     /// From here on no signal ends us by itself.
     pub(super) fn listen() -> Result<Self, Error> {
         let (sender, received) = mpsc::channel();
-        let watch = Watch::start(None, move |signal| match signal {
-            Signal::Suspend => suspend(),
-            // Nobody listens any more once we are leaving.
-            Signal::Interrupt(number) => drop(sender.send(number)),
-            // There is nobody above us who could be gone.
-            Signal::Continue | Signal::Abandoned => {}
+        let watch = Watch::start(None, move |signal| {
+            match signal {
+                Signal::Suspend => return Answer::StandStill,
+                // Nobody listens any more once we are leaving.
+                Signal::Interrupt(number) => drop(sender.send(number)),
+                // There is nobody above us who could be gone.
+                Signal::Continue | Signal::WentOn | Signal::Abandoned => {}
+            }
+            Answer::Taken
         });
         let watch = watch.map_err(|error| Error::from_source(Kind::Setup, &error))?;
         Ok(Self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::Utf8Path;
 use camino::Utf8PathBuf;
 
 use crate::checkpoint::BinaryRecord;
@@ -154,10 +155,7 @@ impl Session {
             self.family.has_files_in(dir.path());
         }
         let watched = config.guard.enabled || job.suite.is_watched();
-        let locks = membership
-            .as_ref()
-            .map(|member| member.registration().place());
-        let locks = locks.unwrap_or(&job.target_dir).to_owned();
+        let locks = place_of_locks(membership.as_ref(), &job.target_dir);
         let shared = Arc::new(Shared {
             suite: Arc::new(job.suite),
             writer: writer.clone(),
@@ -199,6 +197,7 @@ impl Session {
                 lookout: shared.lookout.clone(),
                 clock: self.clock,
                 sweeper: None,
+                standstill: self.standstill(),
                 board: membership.as_ref().map(|member| Arc::clone(member.board())),
                 left: Counters::default(),
                 failed: Vec::new(),
@@ -339,6 +338,12 @@ impl Session {
     }
 }
 
+/// Where the locks of ports are, on systems that need them.
+fn place_of_locks(member: Option<&Membership>, target_dir: &Utf8Path) -> Utf8PathBuf {
+    let place = member.map_or(target_dir, |member| member.registration().place());
+    place.to_owned()
+}
+
 /// Starts who asks the other runs for ports.
 fn start_claims(member: &Membership, shared: &Shared) -> Result<Claims, RunError> {
     let claimer = Claimer {
@@ -410,7 +415,7 @@ fn open_slots(
     count: usize,
     shared: &Arc<Shared>,
     config: &Config,
-    spill: &camino::Utf8Path,
+    spill: &Utf8Path,
 ) -> Result<Vec<Slot>, RunError> {
     let limits = Limits {
         keep: config.output.keep,

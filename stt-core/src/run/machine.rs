@@ -313,7 +313,8 @@ impl Machine {
         match signal {
             Signal::Interrupt(number) => self.interrupted(number, actions),
             Signal::Suspend => self.suspend(now, actions),
-            Signal::Continue => self.go_on(now, actions),
+            Signal::Continue => self.pass_on(actions),
+            Signal::WentOn => self.go_on(now, actions),
             Signal::Abandoned => self.abandoned(actions),
         }
     }

@@ -30,7 +30,7 @@ use crate::run::slot::Order;
 use crate::run::slot::Slot;
 use crate::run::suite::Suite;
 use crate::run::watcher::Lookout;
-use crate::signal;
+use crate::signal::Standstill;
 
 /// The hands of a run.
 pub(crate) struct Performer {
@@ -52,6 +52,8 @@ pub(crate) struct Performer {
     pub(crate) lookout: Option<Arc<Lookout>>,
     /// The clock.
     pub(crate) clock: Clock,
+    /// How we stand still.
+    pub(crate) standstill: Standstill,
     /// Where the run says how it stands, for other runs.
     pub(crate) board: Option<Arc<Board>>,
     /// Who ends everybody, once nobody watches over us.
@@ -113,7 +115,7 @@ impl Performer {
                 if let Some(board) = &self.board {
                     board.stand_still();
                 }
-                signal::suspend();
+                self.standstill.enter();
             }
             Action::RecordStarted { test } => {
                 self.record(Record::Started {

@@ -15,7 +15,7 @@ use crate::process::Control;
 use crate::process::EndOrder;
 use crate::run::event::Event;
 use crate::run::queue::Queue;
-use crate::signal;
+use crate::signal::Answer;
 use crate::signal::Signal;
 
 /// The time between TERM and KILL for a child, until the configuration is known.
@@ -64,13 +64,13 @@ impl Router {
         }
     }
 
-    /// Takes one signal.
-    pub(crate) fn receive(&self, signal: Signal) {
+    /// Takes one signal. Before tests run, a stop stops the children and is ours to obey at once.
+    pub(crate) fn receive(&self, signal: Signal) -> Answer {
         let mut state = self.lock();
         if let Some(queue) = &state.queue {
             queue.push(Event::Signal(signal));
             state.abandoned |= signal == Signal::Abandoned;
-            return;
+            return Answer::Taken;
         }
         match signal {
             Signal::Interrupt(number) => {
@@ -91,10 +91,9 @@ impl Router {
                     // A child that is gone needs no signal.
                     drop(child.suspend());
                 }
-                drop(state);
-                signal::suspend();
+                return Answer::StandStill;
             }
-            Signal::Continue => {
+            Signal::Continue | Signal::WentOn => {
                 for child in &state.children {
                     drop(child.signal(Kill::SIGCONT));
                 }
@@ -109,6 +108,7 @@ impl Router {
                 }
             }
         }
+        Answer::Taken
     }
 
     /// Registers a child of the preparation. When the runner was asked to end already, the child is

@@ -23,6 +23,7 @@ use crate::run::supervisor::Link;
 use crate::run::supervisor::Teller;
 use crate::schedule::FEWEST_DESCRIPTORS;
 use crate::signal::Signal;
+use crate::signal::Standstill;
 use crate::signal::Watch;
 
 /// How long the last processes have to die.
@@ -41,7 +42,7 @@ pub struct Session {
     /// Who takes over what we leave behind when we die.
     pub(crate) adopter: Option<ProcessId>,
     /// Ends with the session; before that, every signal is ours.
-    _watch: Watch,
+    watch: Watch,
 }
 
 impl Session {
@@ -66,7 +67,7 @@ impl Session {
             if signal == Signal::Abandoned {
                 families.give_up();
             }
-            receiver.receive(signal);
+            receiver.receive(signal)
         });
         Ok(Self {
             clock: Clock::start(),
@@ -75,13 +76,18 @@ impl Session {
             env,
             supervisor: supervisor.map(Arc::new),
             adopter,
-            _watch: watch.map_err(RunError::Signals)?,
+            watch: watch.map_err(RunError::Signals)?,
         })
     }
 
     /// Whether there is a supervisor above us.
     pub(crate) fn is_supervised(&self) -> bool {
         self.supervisor.is_some()
+    }
+
+    /// For whoever decides that we stand still.
+    pub(crate) fn standstill(&self) -> Standstill {
+        self.watch.standstill()
     }
 
     /// The way to the supervisor, for other threads.

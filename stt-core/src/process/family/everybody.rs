@@ -68,6 +68,11 @@ impl Everybody {
         Some([stat.group, stat.session])
     }
 
+    /// Whether it is stopped, as by SIGSTOP; `None` where that can't be told.
+    pub fn stands_still(&mut self, pid: i32) -> Option<bool> {
+        self.proc.stat(pid).map(|stat| stat.state == b'T')
+    }
+
     /// Its real user.
     pub fn user(&mut self, pid: i32) -> Option<u32> {
         self.proc.user(pid)

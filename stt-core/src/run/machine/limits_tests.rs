@@ -124,7 +124,7 @@ fn a_limit_of_time_is_a_deadline_which_a_pause_moves() {
     machine.handle(Event::Tick, SECOND);
     assert!(machine.next_deadline() <= Some(6 * SECOND));
     machine.handle(Event::Signal(Signal::Suspend), 2 * SECOND);
-    machine.handle(Event::Signal(Signal::Continue), 12 * SECOND);
+    machine.handle(Event::Signal(Signal::WentOn), 12 * SECOND);
     let early = Duration::from_millis(15_999);
     assert_eq!(ends(&machine.handle(Event::Tick, early)), []);
     assert_eq!(machine.next_deadline(), Some(16 * SECOND));

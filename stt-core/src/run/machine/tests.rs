@@ -511,7 +511,7 @@ fn a_suspended_run_is_no_late_guard() {
     machine.handle(Event::Signal(Signal::Suspend), 10 * SECOND);
     // The sampler may wake up before the signal is taken.
     assert!(!warns(&machine.handle(late(490), 500 * SECOND)));
-    machine.handle(Event::Signal(Signal::Continue), 500 * SECOND);
+    machine.handle(Event::Signal(Signal::WentOn), 500 * SECOND);
     assert!(!warns(&machine.handle(late(490), 500 * SECOND)));
     assert!(warns(&machine.handle(late(2), 510 * SECOND)));
 }
@@ -542,11 +542,31 @@ fn a_suspended_run_loses_no_time() {
             .collect::<Vec<_>>()
     );
     assert_eq!(machine.next_deadline(), None);
-    let actions = machine.handle(Event::Signal(Signal::Continue), 1000 * SECOND);
+    let actions = machine.handle(Event::Signal(Signal::WentOn), 1000 * SECOND);
     assert_eq!(ends(&actions), []);
     assert_eq!(ends(&machine.handle(Event::Tick, 1050 * SECOND)), []);
     let ended = ends(&machine.handle(Event::Tick, 1051 * SECOND));
     assert!(matches!(ended[..], [(0, EndReason::Timeout(limit), _)] if limit == 60 * SECOND));
+}
+
+#[test]
+fn what_was_received_before_a_stop_neither_ends_nor_repeats_it() {
+    let mut machine = Machine::new(setup(1, 1, &[]));
+    machine.handle(Event::Tick, SECOND);
+    let stops = machine.handle(Event::Signal(Signal::Suspend), 2 * SECOND);
+    assert!(matches!(stops.last(), Some(Action::SuspendSelf)));
+    // They were on their way when the process stood still.
+    for stale in [Signal::Continue, Signal::Suspend] {
+        let actions = machine.handle(Event::Signal(stale), 3 * SECOND);
+        assert!(actions.is_empty(), "{stale:?}: {actions:?}");
+    }
+    let actions = machine.handle(Event::Signal(Signal::WentOn), 4 * SECOND);
+    assert!(matches!(
+        actions.first(),
+        Some(Action::Pause { go_on: true, .. })
+    ));
+    let stops = machine.handle(Event::Signal(Signal::Suspend), 5 * SECOND);
+    assert!(matches!(stops.last(), Some(Action::SuspendSelf)));
 }
 
 #[test]
@@ -594,6 +614,7 @@ enum Step {
     Interrupt,
     Suspend,
     Continue,
+    WentOn,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -606,6 +627,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Interrupt),
         1 => Just(Step::Suspend),
         1 => Just(Step::Continue),
+        1 => Just(Step::WentOn),
     ]
 }
 
@@ -720,13 +742,14 @@ proptest! {
                 Step::Interrupt => Some(Event::Signal(Signal::Interrupt(2))),
                 Step::Suspend => Some(Event::Signal(Signal::Suspend)),
                 Step::Continue => Some(Event::Signal(Signal::Continue)),
+                Step::WentOn => Some(Event::Signal(Signal::WentOn)),
             };
             if let Some(event) = event {
                 model.follow(&machine.handle(event, now), threads);
             }
         }
         // From here on every process exits and the machine is calm: the run must come to its end.
-        model.follow(&machine.handle(Event::Signal(Signal::Continue), now), threads);
+        model.follow(&machine.handle(Event::Signal(Signal::WentOn), now), threads);
         for _ in 0..1000 {
             if machine.is_over() {
                 break;

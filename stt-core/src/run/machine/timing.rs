@@ -57,8 +57,7 @@ impl Machine {
         }
     }
 
-    /// The reverse. A SIGCONT that nobody waited for is passed on all the same: somebody may have
-    /// stopped the groups from outside.
+    /// The reverse.
     pub(super) fn go_on(&mut self, now: Moment, actions: &mut Vec<Action>) {
         if let Some(since) = self.paused.take() {
             let pause = now.saturating_sub(since);
@@ -68,6 +67,14 @@ impl Machine {
         }
         self.went_on = now;
         self.pause_all(true, actions);
+    }
+
+    /// A SIGCONT that nobody waited for: somebody may have stopped the groups from outside. One from before
+    /// a stop is none that ends it.
+    pub(super) fn pass_on(&self, actions: &mut Vec<Action>) {
+        if self.paused.is_none() {
+            self.pause_all(true, actions);
+        }
     }
 
     /// How late a reading is without the time in which nobody could read: a suspended run is no guard

@@ -12,6 +12,7 @@ use std::os::fd::BorrowedFd;
 use nix::unistd::Pid;
 
 use crate::id::ProcessId;
+use crate::process::Everybody;
 use crate::process::nonblocking_pipe;
 use crate::run::supervision::Note;
 use crate::run::supervision::Told;
@@ -49,6 +50,7 @@ pub(super) fn pair(supervisor: Pid, adopter: Option<ProcessId>) -> io::Result<(C
         signals: Forwarding {
             pipe: signals_out,
             from: supervisor,
+            stands_still: |process| Everybody::default().stands_still(process.as_raw()),
         },
         notes: notes_in,
         adopter,
