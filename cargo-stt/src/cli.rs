@@ -10,6 +10,8 @@ use clap::Subcommand;
 use clap::ValueEnum;
 use stt_core::config::Flag;
 
+pub(crate) use around::PortsArgs;
+pub(crate) use around::PortsCommand;
 pub(crate) use around::ReapArgs;
 pub(crate) use around::ServiceArgs;
 pub(crate) use around::ServiceCommand;
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     List(Box<ListArgs>),
     /// Show the runs of this machine: their shares, their tests, who waits for what
     Status(StatusArgs),
+    /// Show who has which port, or run a command with ports of its own
+    Ports(PortsArgs),
     /// End what killed runs have left behind
     Reap(ReapArgs),
     /// Have the system do that from time to time

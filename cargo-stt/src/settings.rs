@@ -29,6 +29,7 @@ use crate::cli::ConfigCommand;
 use crate::cli::LayerArgs;
 use crate::cli::ListArgs;
 use crate::cli::MessageFormat;
+use crate::cli::PortsCommand;
 use crate::cli::RunArgs;
 use crate::cli::ServiceCommand;
 use crate::cli::ShowProgress;
@@ -56,6 +57,10 @@ pub(crate) enum Task {
     List(Box<ListRequest>),
     /// `cargo stt reap`.
     Reap(ReapRequest),
+    /// `cargo stt ports`.
+    Ports(PortsRequest),
+    /// `cargo stt ports lease`.
+    Lease(LeaseRequest),
     /// `cargo stt status`.
     Status(StatusRequest),
     /// `cargo stt service`.
@@ -135,6 +140,28 @@ pub(crate) struct StatusRequest {
     pub(crate) watch: bool,
 }
 
+/// What is to be shown of ports.
+#[derive(Clone, Debug)]
+pub(crate) struct PortsRequest {
+    /// Where the runs of this user keep their records.
+    pub(crate) place: Place,
+    /// The person's home, which paths are shortened by.
+    pub(crate) home: Option<Utf8PathBuf>,
+    /// Whether it is for a program.
+    pub(crate) json: bool,
+}
+
+/// A command that is to have ports.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseRequest {
+    /// Where the runs of this user keep their records.
+    pub(crate) place: Place,
+    /// How many.
+    pub(crate) number: usize,
+    /// The program and its arguments.
+    pub(crate) command: Vec<OsString>,
+}
+
 /// What is to be done about the service, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceRequest {
@@ -200,6 +227,18 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
             json: args.json,
             watch: args.watch,
         })),
+        Some(Command::Ports(args)) => Ok(match args.command {
+            None => Task::Ports(PortsRequest {
+                place: surroundings.coordinator(),
+                home: surroundings.absolute_path(env::HOME),
+                json: args.json,
+            }),
+            Some(PortsCommand::Lease(args)) => Task::Lease(LeaseRequest {
+                place: surroundings.coordinator(),
+                number: usize::from(args.number),
+                command: args.command,
+            }),
+        }),
         Some(Command::Service(args)) => Ok(Task::Service(service(&args.command, surroundings)?)),
         Some(Command::Config(args)) => match args.command {
             ConfigCommand::Show(args) => {
@@ -220,7 +259,7 @@ fn beware_of_commands(names: &[String]) -> Result<(), Error> {
     let command = names.iter().find(|name| {
         matches!(
             name.as_str(),
-            "run" | "list" | "status" | "reap" | "service" | "config"
+            "run" | "list" | "status" | "ports" | "reap" | "service" | "config"
         )
     });
     match command {

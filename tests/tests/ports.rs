@@ -39,6 +39,17 @@ fn claimed_port(town: &Town) -> u16 {
     claimed(town, "port").parse().expect("a port")
 }
 
+/// What `cargo stt ports` says.
+fn listed(town: &Town, lab: &Lab) -> serde_json::Value {
+    let asked = porter(town, lab.stt(["ports", "--json"]).default_checkpoint());
+    serde_json::from_str(&asked.run().code(0).stdout).expect("JSON")
+}
+
+fn entry(list: &serde_json::Value, port: u16) -> Option<&serde_json::Value> {
+    let mut ports = list["ports"].as_array()?.iter();
+    ports.find(|entry| entry["port"] == port)
+}
+
 #[test]
 fn two_thousand_tests_of_eight_runs_never_meet() {
     let town = Town::new();
@@ -129,12 +140,63 @@ fn a_port_is_free_at_once_when_its_runner_is_killed() {
     claimed(&town, "alone-hangs");
     let refused = TcpListener::bind(("0.0.0.0", port));
     assert!(refused.is_err(), "its test listens");
+    let list = listed(&town, &lab);
+    let leased = entry(&list, port).expect("it is listed");
+    let owner = &leased["owner"];
+    assert_eq!(owner["what"], "porter::others alone_hangs", "{leased:#}");
+    let listener = &leased["listening"][0];
+    assert_eq!(listener["pid"], owner["pid"], "{leased:#}");
     let worker = Pid::from_raw(run.worker());
     kill(worker, Signal::SIGKILL).expect("it is ours");
     drop(run.finish().code(42));
     // The supervisor has ended the test before it ended itself.
     drop(TcpListener::bind(("0.0.0.0", port)).expect("it is free"));
     lab.assert_clean();
+}
+
+#[test]
+fn a_command_has_its_ports_until_the_last_of_its_processes_has_ended() {
+    let (town, lab) = (Town::new(), Lab::bare());
+    let (told, go) = (lab.path("told"), lab.path("go"));
+    let script = r#"echo "$STT_PORT_0 $STT_PORT_1 $STT_PORTS ${STT_PORT_2-none}" >"$0"
+        (until test -e "$1"; do sleep 0.01; done) </dev/null >/dev/null 2>&1 &
+        exit 7"#;
+    let command = ["ports", "lease", "-n", "2", "--", "sh", "-c", script];
+    // What a runner around us has for itself is not this command's.
+    let leasing = lab
+        .stt(command)
+        .args([&told, &go])
+        .env("STT_PORT_2", "1")
+        .default_checkpoint();
+    drop(porter(&town, leasing).run().code(7));
+    let text = fs::read_to_string(&told).expect("it has run");
+    let words: Vec<_> = text.split_whitespace().collect();
+    let [one, other, both, "none"] = words[..] else {
+        panic!("{text}");
+    };
+    assert_eq!(both, format!("{one},{other}"));
+    let ports = [one, other].map(|port| port.parse::<u16>().expect("a port"));
+    let list = listed(&town, &lab);
+    for port in ports {
+        let owner = &entry(&list, port).expect("a child of it lives")["owner"];
+        assert!(owner["run"].is_null() && owner["pid"].is_u64(), "{owner:#}");
+        let what = owner["what"].as_str().expect("text");
+        assert!(what.starts_with("sh -c"), "{what}");
+    }
+    fs::write(&go, "").expect("it is writable");
+    until("the ports are free", DEADLINE, || {
+        let list = listed(&town, &lab);
+        let held = ports.iter().any(|port| entry(&list, *port).is_some());
+        (!held).then_some(())
+    });
+}
+
+#[test]
+fn a_command_that_is_not_there_is_named() {
+    let lab = Lab::bare();
+    let leasing = lab.stt(["ports", "lease", "--", "/nowhere/at-all"]);
+    let finished = leasing.default_checkpoint().run().code(96);
+    drop(finished.says("`/nowhere/at-all` can't be run"));
 }
 
 #[test]
@@ -184,6 +246,12 @@ fn tests_that_want_the_same_ports_take_turns_over_all_runs() {
     let asked = porter(&town, holder.stt(["status", "--json"]).default_checkpoint());
     let shown = asked.run().code(0).stdout;
     assert!(shown.contains("port 18080, which pid"), "{shown}");
+    let list = listed(&town, &holder);
+    let port = entry(&list, 18080).expect("it is listed");
+    assert_eq!(port["owner"]["what"], "porter::others fixed_waits_for_go");
+    assert!(port["owner"]["workspace"].is_string(), "{port:#}");
+    let waiting = port["waiting"].as_array().expect("two wait");
+    assert_eq!(waiting.len(), 2, "{port:#}");
     fs::write(town.path("porter").join("go"), "").expect("it is writable");
     drop(held.finish().code(0));
     for run in runs {

@@ -1,9 +1,11 @@
 //! The commands around the runs of a machine: what there is, what is left, and who sees to it.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
 use clap::Subcommand;
+use stt_core::port::MOST_PORTS;
 
 use crate::cli::ColourArgs;
 use crate::settings::interval;
@@ -17,6 +19,52 @@ pub(crate) struct StatusArgs {
     /// Look again every second until interrupted
     #[arg(long)]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) colour: ColourArgs,
+}
+
+/// Ports of other users are shown without their owners.
+#[derive(Debug, Args)]
+#[command(
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "A test has ports for itself by the configuration: `ports = 2` or `ports = [8080]` in \
+    [[overrides]]."
+)]
+pub(crate) struct PortsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PortsCommand>,
+    /// One JSON object, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) colour: ColourArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PortsCommand {
+    /// Run a command with ports that nobody else gets while it runs
+    Lease(LeaseArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The command finds its ports in STT_PORT_0, STT_PORT_1, … and all of them, with commas, in \
+    STT_PORTS. They are its own, and those of every program that it starts, until the last of them has ended."
+)]
+pub(crate) struct LeaseArgs {
+    /// How many ports
+    #[arg(short, long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=i64::try_from(MOST_PORTS).unwrap_or(1)))]
+    pub(crate) number: u8,
+    /// The command and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
     #[command(flatten)]
     pub(crate) colour: ColourArgs,
 }

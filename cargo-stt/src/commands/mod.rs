@@ -6,6 +6,7 @@ mod failure;
 mod junit;
 mod list;
 mod place;
+mod ports;
 mod prepare;
 mod reap;
 mod recorded;
@@ -31,6 +32,7 @@ use stt_core::run::supervise;
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::ConfigCommand;
+use crate::cli::PortsCommand;
 use crate::cli::ServiceCommand;
 use crate::env;
 use crate::env::Surroundings;
@@ -90,6 +92,8 @@ fn perform(
         Task::Run(request) => run::run(*request, surroundings, printer, worker),
         Task::List(request) => list::list(&request, surroundings, printer),
         Task::Reap(request) => reap::reap(&request, printer),
+        Task::Ports(request) => ports::list(&request, printer),
+        Task::Lease(request) => Err(ports::lease(&request, surroundings)),
         Task::Status(request) => status::status(&request, printer),
         Task::Service(request) => service::service(&request, surroundings, printer),
         Task::ShowConfig(configuration) => config::show(&configuration, printer),
@@ -115,6 +119,10 @@ fn colour_choice(cli: &Cli) -> ColorChoice {
         Some(Command::List(args)) => args.colour.color,
         Some(Command::Reap(args)) => args.colour.color,
         Some(Command::Status(args)) => args.colour.color,
+        Some(Command::Ports(args)) => match &args.command {
+            None => args.colour.color,
+            Some(PortsCommand::Lease(args)) => args.colour.color,
+        },
         Some(Command::Service(args)) => match &args.command {
             ServiceCommand::Show(args) => args.colour.color,
             ServiceCommand::Install(args) => args.file.colour.color,

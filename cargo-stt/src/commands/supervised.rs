@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 /// The commands that run no tests.
-const OTHERS: [&str; 5] = ["list", "config", "reap", "service", "status"];
+const OTHERS: [&str; 6] = ["list", "config", "ports", "reap", "service", "status"];
 
 /// The options that only print.
 const PRINTING: [&str; 4] = ["--help", "-h", "--version", "-V"];
@@ -44,6 +44,7 @@ mod tests {
             ("cargo-stt stt config show", false),
             ("cargo-stt stt reap", false),
             ("cargo-stt stt status", false),
+            ("cargo-stt stt ports lease -n 2 -- make", false),
             ("cargo-stt stt service install", false),
             ("cargo-stt stt --help", false),
             ("cargo-stt stt run -h", false),

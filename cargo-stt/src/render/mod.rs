@@ -10,6 +10,7 @@ mod json;
 mod options;
 mod output;
 mod overview;
+mod ports;
 mod printing;
 mod progress;
 mod reaped;
@@ -32,6 +33,7 @@ mod whole_runs;
 
 pub(crate) use options::RenderOptions;
 pub(crate) use overview::show_status;
+pub(crate) use ports::show_ports;
 pub(crate) use reaped::list_reaped;
 pub(crate) use reaped::list_warnings;
 pub(crate) use screen::renderer;

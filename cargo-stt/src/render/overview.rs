@@ -197,7 +197,7 @@ fn state(run: &Live, now: u64) -> (&'static str, Tone) {
 }
 
 /// Below the home of its owner, a path is short.
-fn workspace(path: &Utf8Path, home: Option<&Utf8Path>) -> String {
+pub(super) fn workspace(path: &Utf8Path, home: Option<&Utf8Path>) -> String {
     let below = home.and_then(|home| path.strip_prefix(home).ok());
     let shown = below.map_or_else(|| path.to_string(), |below| format!("~/{below}"));
     plain(&shown).into_owned()
@@ -225,7 +225,8 @@ fn counted(counters: &Counters) -> String {
     words.collect::<Vec<_>>().join(" · ")
 }
 
-fn word(theme: Theme, tone: Tone, name: &str, text: &str) -> Line {
+/// A line with a word at its left.
+pub(super) fn word(theme: Theme, tone: Tone, name: &str, text: &str) -> Line {
     let mut line = Line::default();
     line.push(theme.word(tone), format!("{name:>WORD$} "));
     line.push(Style::new(), text.to_owned());

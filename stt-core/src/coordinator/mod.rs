@@ -42,5 +42,6 @@ pub use registry::BadRecord;
 pub use registry::Dead;
 pub use registry::Found;
 pub use registry::Name;
+pub use rights::Right;
 pub use rights::RightClaim;
 pub use rights::RightHolder;

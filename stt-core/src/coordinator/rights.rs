@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use super::directory::is_ours;
+use super::error::CoordinatorError;
 use super::lock::keep_trying;
 use super::registration::Registration;
 
@@ -39,6 +40,17 @@ pub struct RightHolder {
     pub pid: i32,
     /// The test, or the command.
     pub what: String,
+}
+
+/// A port to which somebody has the right, or wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// The port.
+    pub port: u16,
+    /// Who has it; nobody for the moment between two.
+    pub holder: Option<RightHolder>,
+    /// Who waits for it, the one who is next first.
+    pub waiting: Vec<RightHolder>,
 }
 
 /// A claim to a port.
@@ -165,6 +177,37 @@ impl Registration {
 }
 
 impl Directory {
+    /// The ports to which somebody has the right, or wants it, in their order.
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn rights(&self) -> Result<Vec<Right>, CoordinatorError> {
+        let names = self.names()?;
+        let mut ports: Vec<_> = names.iter().filter_map(|name| port_of(name)).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let of = |port| {
+            let prefix = format!("{port}{WAITS}");
+            let mut tickets: Vec<_> = names
+                .iter()
+                .filter(|name| name.starts_with(&prefix))
+                .collect();
+            tickets.sort_unstable();
+            Right {
+                port,
+                holder: self.right_holder(&lock_of(port)),
+                waiting: tickets
+                    .into_iter()
+                    .filter_map(|name| self.right_holder(name))
+                    .collect(),
+            }
+        };
+        let rights = ports.into_iter().map(of);
+        Ok(rights
+            .filter(|right| right.holder.is_some() || !right.waiting.is_empty())
+            .collect())
+    }
+
     /// The tickets for a port, the oldest first.
     fn tickets(&self, port: u16) -> io::Result<Vec<String>> {
         let prefix = format!("{port}{WAITS}");
@@ -190,6 +233,13 @@ impl Directory {
         };
         is_ours(&file).is_ok() && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
+}
+
+/// The port whose lock or ticket has this name.
+fn port_of(name: &str) -> Option<u16> {
+    let (port, rest) = name.split_at(name.find('.')?);
+    let ours = rest == PORT || rest.starts_with(WAITS);
+    port.parse().ok().filter(|_| ours)
 }
 
 fn lock_of(port: u16) -> String {

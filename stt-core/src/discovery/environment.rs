@@ -157,7 +157,7 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
 }
 
 /// The variables that tell a program of ports that it has for itself; none where it has none.
-fn of_ports(ports: &[u16]) -> impl Iterator<Item = (OsString, OsString)> {
+pub fn of_ports(ports: &[u16]) -> impl Iterator<Item = (OsString, OsString)> {
     let texts: Vec<_> = ports.iter().map(u16::to_string).collect();
     let all = (!ports.is_empty()).then(|| (variables::STT_PORTS.into(), texts.join(",").into()));
     let each = (0..).zip(texts).map(|(index, port): (usize, _)| {
@@ -168,7 +168,7 @@ fn of_ports(ports: &[u16]) -> impl Iterator<Item = (OsString, OsString)> {
 }
 
 /// Whether a variable tells of ports: those of whoever has started us are not our tests'.
-fn tells_of_ports(name: &OsStr) -> bool {
+pub fn tells_of_ports(name: &OsStr) -> bool {
     let name = name.to_str().unwrap_or_default();
     let index = name.strip_prefix(variables::STT_PORT_PREFIX);
     name == variables::STT_PORTS || index.is_some_and(|index| index.parse::<usize>().is_ok())

@@ -7,16 +7,33 @@ use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use camino::Utf8PathBuf;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::FdFlag;
+use nix::fcntl::fcntl;
 
 /// Keeps a port until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     /// Its lock; none for a port to which the right is kept elsewhere.
     lock: Option<(File, Utf8PathBuf)>,
+}
+
+impl Held {
+    /// Lets programs that we execute have the lock, too: it is held until the last has ended.
+    pub(super) fn keep_over_exec(mut self) -> io::Result<()> {
+        let Some((lock, _path)) = self.lock.take() else {
+            return Ok(());
+        };
+        fcntl(&lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        // It is open from now on, for good.
+        let _ = lock.into_raw_fd();
+        Ok(())
+    }
 }
 
 /// Locks files in a directory.
@@ -98,5 +115,8 @@ mod tests {
         drop(held);
         assert!(one.take(number).unwrap().is_none());
         drop(listener);
+        let kept = one.take(number).unwrap().unwrap();
+        kept.keep_over_exec().unwrap();
+        assert!(other.take(number).unwrap().is_none());
     }
 }

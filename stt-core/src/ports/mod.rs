@@ -29,7 +29,8 @@ use socket::Means;
 #[derive(Debug)]
 pub struct Lease {
     number: u16,
-    _held: Option<Held>,
+    /// None for what we may not bind.
+    held: Option<Held>,
 }
 
 impl Lease {
@@ -37,6 +38,24 @@ impl Lease {
     pub fn number(&self) -> u16 {
         self.number
     }
+
+    /// Keeps the port for as long as this process lives, whatever program it becomes by `exec`, and any that
+    /// it starts from then on.
+    ///
+    /// # Errors
+    /// What `fcntl(2)` reports.
+    pub fn keep_over_exec(self) -> io::Result<()> {
+        self.held.map_or(Ok(()), Held::keep_over_exec)
+    }
+}
+
+/// The ports that are leased at this moment, by whatever user, with the number of the socket that tells so. None
+/// where the kernel does not keep them.
+pub fn leased() -> Vec<(u16, u64)> {
+    #[cfg(target_os = "linux")]
+    return socket::leased();
+    #[cfg(not(target_os = "linux"))]
+    return Vec::new();
 }
 
 /// There is no port to be had.
@@ -92,7 +111,7 @@ impl Leases {
             if let Some(held) = self.means.take(number).map_err(LeaseError::System)? {
                 leases.push(Lease {
                     number,
-                    _held: Some(held),
+                    held: Some(held),
                 });
             }
         }
@@ -107,13 +126,12 @@ impl Leases {
         match self.means.guard(number) {
             Ok(Some(held)) => Ok(Lease {
                 number,
-                _held: Some(held),
+                held: Some(held),
             }),
             Ok(None) => Err(LeaseError::InUse { number }),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Lease {
-                number,
-                _held: None,
-            }),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(Lease { number, held: None })
+            }
             Err(error) => Err(LeaseError::System(error)),
         }
     }

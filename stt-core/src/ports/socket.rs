@@ -10,12 +10,16 @@
 
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::fd::IntoRawFd as _;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use camino::Utf8PathBuf;
 use nix::errno::Errno;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::FdFlag;
+use nix::fcntl::fcntl;
 use nix::sys::socket::AddressFamily;
 use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockType;
@@ -28,9 +32,21 @@ use nix::sys::socket::sockopt::ReuseAddr;
 /// Keeps a port until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    _port: OwnedFd,
+    port: OwnedFd,
     /// None for a port to which the right is kept elsewhere.
-    _name: Option<OwnedFd>,
+    name: Option<OwnedFd>,
+}
+
+impl Held {
+    /// Lets programs that we execute have the sockets, too: the kernel keeps the port until the last has ended.
+    pub(super) fn keep_over_exec(self) -> io::Result<()> {
+        for socket in [Some(self.port), self.name].into_iter().flatten() {
+            fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            // It is open from now on, for good.
+            let _ = socket.into_raw_fd();
+        }
+        Ok(())
+    }
 }
 
 /// Binds sockets.
@@ -57,18 +73,15 @@ impl Means {
         };
         let port = self.bind(number)?;
         Ok(port.map(|port| Held {
-            _port: port,
-            _name: Some(name),
+            port,
+            name: Some(name),
         }))
     }
 
     /// The same, but for a port that no other run takes.
     pub(super) fn guard(&self, number: u16) -> io::Result<Option<Held>> {
         let port = self.bind(number)?;
-        Ok(port.map(|port| Held {
-            _port: port,
-            _name: None,
-        }))
+        Ok(port.map(|port| Held { port, name: None }))
     }
 
     fn bind(&self, number: u16) -> io::Result<Option<OwnedFd>> {
@@ -88,10 +101,28 @@ impl Means {
     }
 }
 
+/// What the names of ports begin with.
+const NAMES: &str = "cargo-stt/port/";
+
+/// The ports whose names are taken in this network namespace, and the sockets that have them (`proc_net(5)`).
+pub(super) fn leased() -> Vec<(u16, u64)> {
+    let text = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let mut leased: Vec<_> = text.lines().filter_map(leased_in).collect();
+    leased.sort_unstable();
+    leased
+}
+
+fn leased_in(line: &str) -> Option<(u16, u64)> {
+    let (rest, name) = line.rsplit_once(' ')?;
+    let port = name.strip_prefix('@')?.strip_prefix(NAMES)?;
+    let inode = rest.rsplit(' ').next()?;
+    Some((port.parse().ok()?, inode.parse().ok()?))
+}
+
 /// Takes the name by which runs keep a port from each other.
 fn name(number: u16) -> nix::Result<OwnedFd> {
     let socket = open(AddressFamily::Unix)?;
-    let name = UnixAddr::new_abstract(format!("cargo-stt/port/{number}").as_bytes())?;
+    let name = UnixAddr::new_abstract(format!("{NAMES}{number}").as_bytes())?;
     nix::sys::socket::bind(socket.as_raw_fd(), &name)?;
     Ok(socket)
 }
@@ -119,6 +150,26 @@ fn open(family: AddressFamily) -> nix::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_the_kernel_names_a_leased_port() {
+        let head = "0000000000000000: 00000002 00000000 00000000 0001 01";
+        let of = |name: &str| leased_in(&format!("{head} 41046 {name}"));
+        assert_eq!(of("@cargo-stt/port/20001"), Some((20_001, 41_046)));
+        for name in [
+            "@cargo-stt/port/x",
+            "/cargo-stt/port/20001",
+            "@other/20001",
+            "@cargo-stt/port/70000",
+        ] {
+            assert_eq!(of(name), None, "{name}");
+        }
+        assert_eq!(leased_in(&format!("{head} 41046")), None);
+        assert_eq!(
+            leased_in("Num       RefCount Protocol Flags    Type St Inode Path"),
+            None
+        );
+    }
 
     #[test]
     fn without_ipv6_a_port_is_kept_as_well() {

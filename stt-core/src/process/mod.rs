@@ -51,6 +51,7 @@ pub use family::Survivor;
 pub use family::Swept;
 pub use family::Usage;
 pub use family::boot;
+pub use family::holders;
 pub use family::listeners;
 pub use family::myself;
 pub use family::pid_namespace;

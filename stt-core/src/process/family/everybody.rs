@@ -85,6 +85,11 @@ impl Everybody {
         self.proc.carries(pid, threads, &marker.entries)
     }
 
+    /// The values of these variables that it was started with, as far as we may see them.
+    pub fn variables<const N: usize>(&mut self, pid: i32, names: [&str; N]) -> [Option<String>; N] {
+        self.proc.variables(pid, names)
+    }
+
     /// Its command line, or its name in brackets where it has none.
     pub fn command(&mut self, pid: i32) -> String {
         self.proc.command(pid)

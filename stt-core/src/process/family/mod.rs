@@ -72,7 +72,11 @@ pub use portable::Glance;
 #[cfg(not(target_os = "linux"))]
 pub use portable::SlotGroup;
 #[cfg(not(target_os = "linux"))]
+pub use portable::holders;
+#[cfg(not(target_os = "linux"))]
 pub use portable::listeners;
+#[cfg(target_os = "linux")]
+pub use sockets::holders;
 #[cfg(target_os = "linux")]
 pub use sockets::listeners;
 

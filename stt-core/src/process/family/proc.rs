@@ -167,6 +167,14 @@ pub(super) fn carries(environ: &[u8], marker: &[Vec<u8>]) -> bool {
             .all(|entry| environ.split(|&byte| byte == 0).any(|found| found == entry))
 }
 
+/// The value of a variable, if it is text.
+fn value_in(environ: &[u8], name: &str) -> Option<String> {
+    let mut entries = environ.split(|&byte| byte == 0);
+    let value =
+        entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
 /// Puts together what a process is called: its command line; behind it the name that it goes by in
 /// `ps` and `pkill`, where no word of the line ends with that; and the path of its program, where neither leads there.
 fn called(words: &[String], name: Option<&str>, program: Option<&Path>) -> String {
@@ -297,6 +305,17 @@ impl Proc {
                 self.read(format_args!("/proc/{pid}/task/{thread}/environ"), u64::MAX)
                     .is_ok_and(|environ| carries(environ, marker))
             })
+    }
+
+    /// The values of these variables in the environment that the process was started with.
+    pub(super) fn variables<const N: usize>(
+        &mut self,
+        pid: i32,
+        names: [&str; N],
+    ) -> [Option<String>; N] {
+        let environ = self.read(format_args!("/proc/{pid}/environ"), u64::MAX);
+        let environ = environ.unwrap_or_default();
+        names.map(|name| value_in(environ, name))
     }
 
     /// What leads to a process: its command line, and what that does not say.

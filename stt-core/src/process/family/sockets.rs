@@ -100,7 +100,8 @@ pub(super) fn still_held(sockets: &[Socket]) -> Vec<(Socket, StillHeld)> {
     if sockets.is_empty() || is_there(sockets).is_empty() {
         return Vec::new();
     }
-    let holders = holders(sockets);
+    let inodes: Vec<_> = sockets.iter().map(|socket| socket.inode).collect();
+    let holders = holders(&inodes);
     // The kernel may have been about to close it.
     let held = is_there(sockets).into_iter().map(|socket| {
         let by = holders.get(&socket.inode).cloned().unwrap_or_default();
@@ -110,9 +111,9 @@ pub(super) fn still_held(sockets: &[Socket]) -> Vec<(Socket, StillHeld)> {
     held.collect()
 }
 
-/// Everybody who has one of these sockets open, as far as we may see that.
-fn holders(sockets: &[Socket]) -> HashMap<u64, Vec<Holder>> {
-    let wanted: HashSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
+/// Everybody who has one of these sockets open, as far as we may see that. Looks through all processes.
+pub fn holders(sockets: &[u64]) -> HashMap<u64, Vec<Holder>> {
+    let wanted: HashSet<u64> = sockets.iter().copied().collect();
     let mut holders: HashMap<u64, Vec<Holder>> = HashMap::new();
     let mut proc = Proc::default();
     let processes = std::fs::read_dir("/proc").into_iter().flatten();
