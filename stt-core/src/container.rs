@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 /// What an engine keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A container, running or not.
     Container,
@@ -32,7 +33,7 @@ impl Kind {
 }
 
 /// Something that an engine keeps.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Thing {
     /// What it is.
     pub kind: Kind,

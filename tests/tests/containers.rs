@@ -402,6 +402,15 @@ fn a_killed_worker_leaves_no_container() {
     let lab = Lab::shared("containers");
     let mut running = up(&engine, &lab, "hangs_with_one", &[]);
     let worker = running.worker();
+    let shown = lab.stt(["status", "--json"]).default_checkpoint().run();
+    let status: Value = serde_json::from_str(&shown.code(0).stdout).expect("JSON");
+    let runs = status["runs"].as_array().expect("a list");
+    let ours = runs
+        .iter()
+        .find(|run| run["runner"]["pid"] == running.pid());
+    let seen = &ours.expect("it is there")["containers"];
+    assert_eq!(seen[0]["kind"], "container", "{seen:#}");
+    assert_eq!(seen[0]["id"], engine.containers()[0].as_str(), "{seen:#}");
     kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it is ours");
     let finished = running.finish().code(42);
     drop(finished.says("1 container of its tests removed: container "));

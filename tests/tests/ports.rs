@@ -246,6 +246,12 @@ fn tests_that_want_the_same_ports_take_turns_over_all_runs() {
     let asked = porter(&town, holder.stt(["status", "--json"]).default_checkpoint());
     let shown = asked.run().code(0).stdout;
     assert!(shown.contains("port 18080, which pid"), "{shown}");
+    let status: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    let has_it = |run: &serde_json::Value| run["ports"][0]["port"] == 18080;
+    let seen = status["runs"].as_array().expect("a list");
+    let guarded = |run: &serde_json::Value| run["thresholds"]["cpu"] == "80 %";
+    assert_eq!(seen.iter().filter(|run| has_it(run)).count(), 1, "{shown}");
+    assert!(seen.iter().all(guarded), "{shown}");
     let list = listed(&town, &holder);
     let port = entry(&list, 18080).expect("it is listed");
     assert_eq!(port["owner"]["what"], "porter::others fixed_waits_for_go");

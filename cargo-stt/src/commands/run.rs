@@ -305,6 +305,7 @@ impl<'a> Command<'a> {
             checkpoint: recorded.then_some(begun.checkpoint.as_path()),
             target: &self.workspace.target_dir,
             cgroup: cgroup.as_deref(),
+            guard: &config.guard,
         };
         let place = self.surroundings.coordinator();
         let registered = self.session.register(&place, &particulars);

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use anstyle::Style;
 use camino::Utf8Path;
+use stt_core::container::Thing;
 use stt_core::coordinator::Counters;
 use stt_core::coordinator::Live;
 use stt_core::coordinator::State;
+use stt_core::coordinator::Thresholds;
+use stt_core::run::SeenRun;
 use stt_core::run::Status;
+use stt_core::run::TestPort;
 use stt_core::units::Bytes;
 use stt_core::units::Percent;
 use stt_core::units::show_duration;
 
+use crate::render::status::things;
 use crate::render::summary::count;
 use crate::render::text::Line;
 use crate::render::text::plain;
@@ -110,7 +115,8 @@ fn gauge(theme: Theme, name: &str, share: Percent) -> Line {
     line
 }
 
-fn run_lines(run: &Live, status: &Status, home: Option<&Utf8Path>, theme: Theme) -> Vec<Line> {
+fn run_lines(seen: &SeenRun, status: &Status, home: Option<&Utf8Path>, theme: Theme) -> Vec<Line> {
+    let run = &seen.live;
     let (name, tone) = state(run, status.now);
     let since = |at: u64| show_duration(Duration::from_secs(status.now.saturating_sub(at) / 1_000));
     let mut first = word(theme, tone, name, "");
@@ -125,6 +131,12 @@ fn run_lines(run: &Live, status: &Status, home: Option<&Utf8Path>, theme: Theme)
     }
     second.push(Style::new(), format!(" · {}", share(run)));
     let mut lines = vec![first, second];
+    if let Some(Thresholds { memory, cpu }) = &run.thresholds {
+        let mut line = word(theme, tone, "", "");
+        let text = format!("stays below {memory} of memory and {cpu} of the CPU");
+        line.push(theme.dim(), text);
+        lines.push(line);
+    }
     for test in &run.running {
         let memory = test
             .memory
@@ -135,6 +147,7 @@ fn run_lines(run: &Live, status: &Status, home: Option<&Utf8Path>, theme: Theme)
             format!("{memory:>9} {:>6}  ", since(test.since)),
         );
         line.push(Style::new(), plain(&test.test).into_owned());
+        line.push(theme.dim(), ports_of(&test.test, &seen.ports));
         lines.push(line);
     }
     if run.running_now as usize > run.running.len() && !run.running.is_empty() {
@@ -146,6 +159,7 @@ fn run_lines(run: &Live, status: &Status, home: Option<&Utf8Path>, theme: Theme)
             &format!("{:>9}        and {more} more", ""),
         ));
     }
+    lines.extend(container_line(&seen.containers, theme));
     if let Some(waits) = &run.waits {
         lines.push(word(
             theme,
@@ -155,6 +169,31 @@ fn run_lines(run: &Live, status: &Status, home: Option<&Utf8Path>, theme: Theme)
         ));
     }
     lines
+}
+
+/// What stands behind a test that has ports for itself.
+fn ports_of(test: &str, ports: &[TestPort]) -> String {
+    let own = ports.iter().filter(|port| port.test == test);
+    let own: Vec<_> = own.map(|port| port.port.to_string()).collect();
+    match own.as_slice() {
+        [] => String::new(),
+        [port] => format!("  port {port}"),
+        [..] => format!("  ports {}", own.join(", ")),
+    }
+}
+
+fn container_line(containers: &[Thing], theme: Theme) -> Option<Line> {
+    if containers.is_empty() {
+        return None;
+    }
+    let name = |thing: &Thing| match thing.name.as_str() {
+        "" => thing.short_id().to_owned(),
+        name => name.to_owned(),
+    };
+    let names: Vec<_> = containers.iter().map(name).collect();
+    let mut line = word(theme, Tone::News, "", &things(containers));
+    line.push(theme.dim(), format!("  {}", plain(&names.join(", "))));
+    Some(line)
 }
 
 fn tests(run: &Live) -> String {
@@ -231,4 +270,91 @@ pub(super) fn word(theme: Theme, tone: Tone, name: &str, text: &str) -> Line {
     line.push(theme.word(tone), format!("{name:>WORD$} "));
     line.push(Style::new(), text.to_owned());
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use stt_core::container::Kind;
+    use stt_core::coordinator::RunningTest;
+    use stt_core::id::ProcessId;
+    use stt_core::id::RunId;
+    use stt_core::run::Machine;
+
+    use super::*;
+
+    fn run() -> SeenRun {
+        let runner = ProcessId { pid: 7, start: 90 };
+        let mut live = Live::new(
+            RunId::from_random([3; 16]),
+            runner,
+            "/home/me/api".into(),
+            0,
+        );
+        live.state = State::Running;
+        (live.done, live.total, live.failed) = (3, 20, 1);
+        (live.running_now, live.held) = (2, 2);
+        live.memory = Bytes::mib(300);
+        live.thresholds = Some(Thresholds {
+            memory: "6 GiB".to_owned(),
+            cpu: "80 %".to_owned(),
+        });
+        let test = |test: &str, memory| RunningTest {
+            test: test.to_owned(),
+            since: 1_000,
+            memory,
+        };
+        live.running = vec![
+            test("api serves", Some(Bytes::mib(256))),
+            test("api parses", None),
+        ];
+        let port = |port| TestPort {
+            port,
+            test: "api serves".to_owned(),
+        };
+        let container = |name: &str| Thing {
+            kind: Kind::Container,
+            id: "4b".repeat(32),
+            name: name.to_owned(),
+            image: "postgres:16".to_owned(),
+        };
+        SeenRun {
+            live,
+            ports: vec![port(20_001), port(20_002)],
+            containers: vec![container("db"), container("")],
+        }
+    }
+
+    #[test]
+    fn a_run_shows_its_lines_its_tests_their_ports_and_its_containers() {
+        let status = Status {
+            now: 3_000,
+            machine: Machine {
+                cores: 2,
+                memory: Some(Bytes::mib(6_144)),
+                memory_limit: Some(Bytes::mib(24_576)),
+                cpu: None,
+                cpu_pressure: None,
+                load: Some(1.5),
+            },
+            runs: vec![run()],
+            since_boot: Counters {
+                stops: 1,
+                ..Counters::default()
+            },
+        };
+        let expected = "      Memory █████░░░░░░░░░░░░░░░ 25 %  6 GiB of 24 GiB
+        Load 1.50 on 2 cores
+
+     Running ~/api  pid 7 · 3 s
+             3 of 20 tests done, 1 failed · 300 MiB · 2 running, holds 2 shares
+             stays below 6 GiB of memory and 80 % of the CPU
+               256 MiB    2 s  api serves  ports 20001, 20002
+                          2 s  api parses
+             2 containers  db, 4b4b4b4b4b4b
+
+  Since boot 1 stop
+";
+        let shown = show_status(&status, Some(Utf8Path::new("/home/me")), 200, false);
+        assert_eq!(shown, expected);
+    }
 }

@@ -73,6 +73,9 @@ pub struct Live {
     /// The largest of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningTest>,
+    /// What its guard watches; absent when nobody watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
     /// What it waits for, in words for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
@@ -89,6 +92,16 @@ pub struct RunningTest {
     /// What its family uses, when it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
+}
+
+/// Where a guard draws its lines, as a configuration has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Thresholds {
+    /// For memory: a share of the machine, or a size for the tests themselves.
+    pub memory: String,
+    /// For the CPU.
+    pub cpu: String,
 }
 
 /// What a run does.
@@ -133,6 +146,7 @@ impl Live {
             limit: Bytes(0),
             running_now: 0,
             running: Vec::new(),
+            thresholds: None,
             waits: None,
         }
     }

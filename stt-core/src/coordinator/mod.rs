@@ -28,6 +28,7 @@ pub use error::CoordinatorError;
 pub use live::Live;
 pub use live::RunningTest;
 pub use live::State;
+pub use live::Thresholds;
 pub use lock::Held;
 pub use lock::hold_shared;
 pub use neighbours::Shares;

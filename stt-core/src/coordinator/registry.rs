@@ -1,5 +1,6 @@
 //! The records that are there: of runs that live, and of runs that are dead.
 
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fs::File;
 use std::fs::TryLockError;
@@ -15,9 +16,11 @@ use super::error::CoordinatorError;
 use super::registration::live_of;
 use super::registration::lock_of;
 use super::registration::record_of;
+use crate::container::Address;
 use crate::coordinator::Record;
 use crate::coordinator::RecordFault;
 use crate::id::ProcessId;
+use crate::id::RunId;
 
 /// What was found under one name.
 #[derive(Debug)]
@@ -115,6 +118,22 @@ impl Directory {
             }
         }
         Ok(found)
+    }
+
+    /// The container engines at which tests of these runs have made something.
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn engines(&self) -> Result<HashMap<RunId, Address>, CoordinatorError> {
+        let uid = nix::unistd::geteuid().as_raw();
+        let names = self.names()?;
+        let stems = names.iter().filter_map(|name| name.strip_suffix(".json"));
+        let records = stems.filter_map(|stem| {
+            let text = self.read(&record_of(stem)).ok()??;
+            Record::parse(&text, stem, uid, None).ok()
+        });
+        let engines = records.filter_map(|record| Some((record.run, record.engine?)));
+        Ok(engines.collect())
     }
 
     /// Removes a record and its lock.

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use camino::Utf8PathBuf;
 
 use crate::clock::Clock;
+use crate::config::GuardConfig;
 use crate::coordinator::Claims;
 use crate::coordinator::CoordinatorError;
 use crate::coordinator::Directory;
@@ -14,6 +15,7 @@ use crate::coordinator::Owner;
 use crate::coordinator::Place;
 use crate::coordinator::Record;
 use crate::coordinator::Registration;
+use crate::coordinator::Thresholds;
 use crate::discovery::variables;
 use crate::guard::cores;
 use crate::id::RunId;
@@ -42,6 +44,8 @@ pub struct Particulars<'a> {
     pub target: &'a Utf8Path,
     /// The control group of its tests.
     pub cgroup: Option<&'a Utf8Path>,
+    /// Its guard.
+    pub guard: &'a GuardConfig,
 }
 
 /// What a run says that goes on without knowing of others.
@@ -72,8 +76,13 @@ impl Session {
         let record = self.record(particulars);
         let record = record.ok_or(CoordinatorError::Unsupported)?;
         let registration = Registration::begin(Directory::open(place)?, &record)?;
-        Membership::start(registration, self.live(&record), cores(), self.clock)
-            .map_err(CoordinatorError::Thread)
+        let mut live = self.live(&record);
+        let guard = particulars.guard;
+        live.thresholds = guard.enabled.then(|| Thresholds {
+            memory: guard.memory_threshold.to_string(),
+            cpu: guard.cpu_threshold.to_string(),
+        });
+        Membership::start(registration, live, cores(), self.clock).map_err(CoordinatorError::Thread)
     }
 
     /// What the run tells at first.

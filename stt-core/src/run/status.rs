@@ -1,8 +1,14 @@
 //! The runs of this user on this machine, and how the machine stands: for `cargo stt status`.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::container::Address;
+use crate::container::Thing;
+use crate::containers::Scope;
+use crate::containers::look;
 use crate::coordinator::CoordinatorError;
 use crate::coordinator::Counters;
 use crate::coordinator::Directory;
@@ -11,10 +17,15 @@ use crate::coordinator::Place;
 use crate::guard::Sampler;
 use crate::guard::SamplerConfig;
 use crate::guard::cores;
+use crate::id::RunId;
 use crate::process::boot;
 use crate::report::Reaped;
+use crate::run::port_list;
 use crate::units::Bytes;
 use crate::units::Percent;
+
+/// How long a container engine has to answer.
+const ENGINE: Duration = Duration::from_secs(1);
 
 /// How things stand.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,9 +36,34 @@ pub struct Status {
     /// The machine.
     pub machine: Machine,
     /// The runs, the oldest first.
-    pub runs: Vec<Live>,
+    pub runs: Vec<SeenRun>,
     /// What was done since the boot.
     pub since_boot: Counters,
+}
+
+/// A run, and what it has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SeenRun {
+    /// What it tells of itself.
+    #[serde(flatten)]
+    pub live: Live,
+    /// The ports that its tests have for themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<TestPort>,
+    /// What its tests have made at a container engine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Thing>,
+}
+
+/// A port that a test has for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TestPort {
+    /// The port.
+    pub port: u16,
+    /// The test.
+    pub test: String,
 }
 
 /// The machine, or the control group around us whose limit is the nearest.
@@ -91,7 +127,7 @@ impl Observer {
             None => (Vec::new(), Counters::default()),
             Some(directory) => {
                 let boot = boot().unwrap_or_default();
-                (directory.lives(None)?, directory.counters(&boot))
+                (self.runs(directory)?, directory.counters(&boot))
             }
         };
         let sample = self.sampler.sample(self.clock.now(), None);
@@ -109,4 +145,45 @@ impl Observer {
             since_boot,
         })
     }
+
+    fn runs(&self, directory: &Directory) -> Result<Vec<SeenRun>, CoordinatorError> {
+        let lives = directory.lives(None)?;
+        let engines = directory.engines()?;
+        let ports = if lives.is_empty() {
+            Vec::new()
+        } else {
+            port_list(&self.place)?.ports
+        };
+        let seen = |live: Live| {
+            let of_run = ports.iter().filter_map(|port| {
+                let owner = port.owner.as_ref()?;
+                let ours = owner.run.as_deref() == Some(live.run.as_str());
+                let test = owner.what.clone().filter(|_| ours)?;
+                Some(TestPort {
+                    port: port.port,
+                    test,
+                })
+            });
+            SeenRun {
+                ports: of_run.collect(),
+                containers: containers(engines.get(&live.run), &live.run),
+                live,
+            }
+        };
+        Ok(lives.into_iter().map(seen).collect())
+    }
+}
+
+/// What the tests of a run have made at a container engine. One that does not answer says nothing.
+fn containers(engine: Option<&Address>, run: &RunId) -> Vec<Thing> {
+    let Some(engine) = engine else {
+        return Vec::new();
+    };
+    let scope = Scope {
+        run,
+        test: None,
+        late: Duration::ZERO,
+        budget: ENGINE,
+    };
+    look(engine, scope).unwrap_or_default()
 }
