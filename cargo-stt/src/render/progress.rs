@@ -132,7 +132,14 @@ fn below(progress: &Progress, around: &Around<'_>, width: usize) -> Vec<Line> {
     if let Some(gauges) = gauges(progress, around, width) {
         lines.push(gauges);
     }
-    let room = (rows - 3).min(MOST_RUNNING);
+    let mut room = rows - 3;
+    if room > 1
+        && let Some(line) = awaited(progress, around, width)
+    {
+        lines.push(line);
+        room -= 1;
+    }
+    let room = room.min(MOST_RUNNING);
     let shown = if progress.running.len() > room {
         room - 1
     } else {
@@ -149,6 +156,26 @@ fn below(progress: &Progress, around: &Around<'_>, width: usize) -> Vec<Line> {
         lines.push(line);
     }
     lines
+}
+
+/// For which ports how many tests wait.
+fn awaited(progress: &Progress, around: &Around<'_>, width: usize) -> Option<Line> {
+    let first = progress.awaited.first()?;
+    let indent = if width < NARROW { 1 } else { INDENT };
+    let mut line = Line::default();
+    line.push(Style::new(), " ".repeat(indent));
+    let waits = match progress.awaited.len() {
+        1 => "1 test waits".to_owned(),
+        tests => format!("{tests} tests wait"),
+    };
+    line.push(around.theme.word(Tone::Warn), waits);
+    let text = format!(
+        " for port {}, in use by {}",
+        first.port,
+        plain(&first.holder)
+    );
+    line.push(around.theme.dim(), text);
+    Some(line)
 }
 
 fn gauges(progress: &Progress, around: &Around<'_>, width: usize) -> Option<Line> {
@@ -279,6 +306,7 @@ fn clock(time: Duration) -> String {
 mod tests {
     use super::*;
 
+    use stt_core::report::Awaited;
     use stt_core::report::Counts;
 
     use crate::render::script::test;
@@ -311,6 +339,7 @@ mod tests {
             cpu_threshold: Some(Percent::whole(80)),
             allowed: 2,
             held: false,
+            awaited: Vec::new(),
         }
     }
 
@@ -378,6 +407,24 @@ mod tests {
             assert_eq!(lines(&progress, 80, rows, &[]).len(), shown, "{rows} rows");
         }
         assert_eq!(lines(&progress, 80, 24, &[])[9], "             and 13 more");
+    }
+
+    #[test]
+    fn who_waits_for_a_port_is_told_who_has_it() {
+        let mut progress = progress();
+        let awaited = |port| Awaited {
+            test: test("app::api", "serves"),
+            port,
+            holder: "pid 7 (web login)".to_owned(),
+        };
+        progress.awaited = vec![awaited(8080)];
+        let one = "             1 test waits for port 8080, in use by pid 7 (web login)";
+        assert_eq!(lines(&progress, 80, 24, &[])[2], one);
+        assert_eq!(lines(&progress, 80, 4, &[]).len(), 3);
+        assert_eq!(lines(&progress, 80, 5, &[]).len(), 4);
+        progress.awaited.push(awaited(9000));
+        let two = " 2 tests wait for port 8080, in use by…";
+        assert_eq!(lines(&progress, 40, 24, &[])[2], two);
     }
 
     #[test]

@@ -223,6 +223,7 @@ impl Script {
             elapsed: Duration::from_secs(seconds),
             counts: self.counts,
             total: self.total,
+            awaited: Vec::new(),
             running: running.collect(),
             memory: Some(Percent(437)),
             family_memory: Some(Bytes::mib(120)),

@@ -348,6 +348,8 @@ pub struct Progress {
     pub total: usize,
     /// What runs now, the longest first.
     pub running: Vec<Running>,
+    /// What waits for ports that other runs have.
+    pub awaited: Vec<Awaited>,
     /// Memory in use, as a share of its limit.
     pub memory: Option<Percent>,
     /// The run's own memory.
@@ -364,6 +366,17 @@ pub struct Progress {
     pub allowed: usize,
     /// Whether the guard holds.
     pub held: bool,
+}
+
+/// A port that a test waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The test.
+    pub test: TestId,
+    /// The port.
+    pub port: u16,
+    /// Who has it, in words.
+    pub holder: String,
 }
 
 /// What the processes of a run use beside memory.

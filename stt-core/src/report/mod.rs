@@ -3,6 +3,7 @@
 mod event;
 mod junit;
 
+pub use event::Awaited;
 pub use event::Captured;
 pub use event::Counts;
 pub use event::Event;

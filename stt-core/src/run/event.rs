@@ -230,4 +230,6 @@ pub(crate) struct Progress {
     pub(crate) state: crate::report::Progress,
     /// What runs: number, for how long, memory.
     pub(crate) running: Vec<(usize, Duration, Option<Bytes>)>,
+    /// What waits: number, for which port, who has it.
+    pub(crate) awaited: Vec<(usize, u16, String)>,
 }

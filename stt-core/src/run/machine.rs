@@ -176,6 +176,8 @@ pub(crate) struct Machine {
     peaks: Vec<Bytes>,
     /// The memory that the guard watches.
     memory: Option<Memory>,
+    /// Tests that wait for ports of other runs: which port, and who has it.
+    awaited: Vec<(usize, u16, String)>,
 }
 
 impl Machine {
@@ -202,6 +204,7 @@ impl Machine {
             standing: setup.standing,
             peaks: Vec::new(),
             memory: None,
+            awaited: Vec::new(),
         };
         machine.fail_fast();
         machine

@@ -237,8 +237,15 @@ impl Performer {
                 elapsed,
                 memory,
             });
+        let awaited = progress.awaited.into_iter();
+        let awaited = awaited.map(|(test, port, holder)| report::Awaited {
+            test: self.suite.id(test),
+            port,
+            holder,
+        });
         Box::new(report::Progress {
             running: running.collect(),
+            awaited: awaited.collect(),
             ..progress.state
         })
     }

@@ -19,6 +19,7 @@ impl Machine {
         loop {
             self.ask(actions);
             if let Some(next) = self.rights.start() {
+                self.awaited.retain(|(test, ..)| *test != next.test);
                 return Some(next);
             }
             let kept = self.slots.taken() + self.rights.reserved();
@@ -56,6 +57,8 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         self.rights.taken(test);
+        self.awaited.retain(|(waits, ..)| *waits != test);
+        self.awaited.push((test, port, holder.clone()));
         let notice = Notice::PortTaken { test, port, holder };
         actions.push(Action::Show(notice));
     }
@@ -63,6 +66,7 @@ impl Machine {
     /// Once nothing more starts, nobody waits for ports.
     pub(super) fn call_off(&mut self, actions: &mut Vec<Action>) {
         if self.phase != Phase::Running {
+            self.awaited.clear();
             let tests = self.rights.call_off().into_iter();
             actions.extend(tests.map(|test| Action::GiveBack { test }));
         }

@@ -81,11 +81,13 @@ fn who_waits_for_another_run_lets_others_go_first() {
     };
     let actions = machine.handle(taken, SECOND);
     assert_eq!(started(&actions), [(1, 2)]);
+    assert_eq!(machine.awaited, [(0, 80, "somebody".to_owned())]);
     assert_eq!(machine.outline().wanted, 2);
     let actions = machine.handle(Event::Claimed { test: 0 }, SECOND);
     assert_eq!(started(&actions), [], "both slots are taken");
     let actions = machine.handle(passed(1), 2 * SECOND);
     assert_eq!(started(&actions), [(1, 0)]);
+    assert_eq!(machine.awaited, []);
     let actions = machine.handle(passed(1), 2 * SECOND);
     assert_eq!(given_back(&actions), [0]);
     assert_eq!(started(&actions), [(1, 3)]);

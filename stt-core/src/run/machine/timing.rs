@@ -112,7 +112,11 @@ impl Machine {
         state.counts = self.counts;
         state.allowed = self.verdict.allowed;
         state.held = self.verdict.hold;
-        Progress { state, running }
+        Progress {
+            state,
+            running,
+            awaited: self.awaited.clone(),
+        }
     }
 }
 
