@@ -31,6 +31,12 @@ pub(crate) const TMPDIR: &str = "TMPDIR";
 /// The user's directory for what lives as long as the machine runs (XDG Base Directory Specification):
 /// runs keep their records there.
 pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// `true` in a step of GitHub Actions ("Variables reference").
+pub(crate) const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+/// Where GitHub Actions has checked out the repository.
+pub(crate) const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
+/// The file that collects the summary of a step of GitHub Actions.
+pub(crate) const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// GitLab's mark, and its number of a job of several, from 1, with how many there are.
 pub(crate) const GITLAB_CI: &str = "GITLAB_CI";
 /// See [`GITLAB_CI`].

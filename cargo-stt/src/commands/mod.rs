@@ -11,6 +11,7 @@ mod prepare;
 mod reap;
 mod recorded;
 mod repeat;
+mod reports;
 mod run;
 mod screen;
 mod service;

@@ -49,6 +49,8 @@ use crate::commands::prepare::test_rules;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
 use crate::commands::recorded::warning;
+use crate::commands::reports::GithubStep;
+use crate::commands::reports::Reports;
 use crate::commands::screen::conclude;
 use crate::commands::screen::finish_early;
 use crate::commands::screen::manner;
@@ -387,12 +389,14 @@ impl<'a> Command<'a> {
         };
         let options = self.render_options(config, &begun.checkpoint);
         let manner = manner(self.request, config, &options);
+        let format = options.message_format;
         let (render, sink) = show(self.printer, options)?;
-        let junit = JunitReport::begin(config, &begun.run, &suite, &plan);
-        let sink = match &junit {
-            Some(junit) => junit.listen(sink),
-            None => sink,
+        let root = &self.workspace.root;
+        let reports = Reports {
+            junit: JunitReport::begin(config, &begun.run, &suite, &plan),
+            github: GithubStep::around(config, root, format, self.surroundings),
         };
+        let sink = reports.listen(sink);
         for warning in begun
             .recorded
             .warnings
@@ -435,7 +439,7 @@ impl<'a> Command<'a> {
         drop(sink);
         let summary = done?;
         // Before a terminal is waited for that may not read any more.
-        let reported = junit.map_or(Ok(()), |junit| junit.write(&summary));
+        let reported = reports.write(&summary, self.printer);
         let exit = conclude(&summary, render, self.printer);
         Ok(match reported {
             Ok(()) => exit,

@@ -5,6 +5,7 @@
 //! thread that writes is behind a queue, so that a stuck terminal holds up nobody but itself.
 
 mod bar;
+mod github;
 mod human;
 mod json;
 mod options;
@@ -31,6 +32,7 @@ mod terminal;
 #[cfg(test)]
 mod whole_runs;
 
+pub(crate) use github::Github;
 pub(crate) use options::RenderOptions;
 pub(crate) use overview::show_status;
 pub(crate) use ports::show_ports;

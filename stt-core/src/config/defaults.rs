@@ -9,6 +9,7 @@ use super::Config;
 use super::ContainersConfig;
 use super::CoordinatorConfig;
 use super::CpuAction;
+use super::GithubReport;
 use super::GuardConfig;
 use super::Leaks;
 use super::LimitSets;
@@ -80,7 +81,10 @@ impl Default for Config {
                 keep: Bytes(512 << 10),
                 spill: Bytes::mib(64),
             },
-            report: ReportConfig { junit: None },
+            report: ReportConfig {
+                junit: None,
+                github: GithubReport::Auto,
+            },
             limits: LimitSets(BUILT_IN.iter().map(built_in).map(Arc::new).collect()),
             overrides: Vec::new(),
         }

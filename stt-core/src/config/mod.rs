@@ -249,6 +249,19 @@ pub struct OutputConfig {
 pub struct ReportConfig {
     /// Where the results are written as JUnit XML; `None` for nowhere.
     pub junit: Option<Utf8PathBuf>,
+    /// Whether GitHub Actions is told of failures.
+    pub github: GithubReport,
+}
+
+/// When GitHub Actions is told of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GithubReport {
+    /// Where it runs us.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// From which result on a line is shown. Each level holds the ones before it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use super::CpuAction;
+use super::GithubReport;
 use super::Leaks;
 use super::OnBreach;
 use super::ShowOutput;
@@ -386,6 +387,19 @@ pub static KEYS: &[Key] = &[
         doc: "Where the results are written as JUnit XML, relative to the workspace root.",
         accepts: r#"a path; "" for nowhere"#,
         set: |draft, given| put_path(&mut draft.config.report.junit, given),
+    },
+    Key {
+        name: "report.github",
+        doc: "Whether GitHub Actions shows failures at their places, and a summary of the step.",
+        accepts: r#""auto", "always" or "never""#,
+        set: |draft, given| {
+            let words = [
+                ("auto", GithubReport::Auto),
+                ("always", GithubReport::Always),
+                ("never", GithubReport::Never),
+            ];
+            put(&mut draft.config.report.github, given.choice(&words))
+        },
     },
 ];
 
