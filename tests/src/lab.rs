@@ -29,6 +29,7 @@ use crate::proc::marked;
 use crate::proc::of_programs_below;
 use crate::record::Record;
 use crate::running::Running;
+use crate::skipped::skipped;
 use crate::stt::Stt;
 
 /// The variable whose value all processes of a laboratory inherit, and no other process has.
@@ -50,6 +51,8 @@ pub struct Lab {
     pub tmp: Utf8PathBuf,
     mark: String,
     home: Utf8PathBuf,
+    /// Where cargo finds what it has fetched.
+    cargo_home: Utf8PathBuf,
     dir: Utf8PathBuf,
     logs: AtomicUsize,
     _held: TempDir,
@@ -63,6 +66,24 @@ impl Lab {
         let lab = Self::new(root, Some(target_dir().join("fixtures").join(fixture)));
         lab.build_once();
         lab
+    }
+
+    /// The package with dependencies at this path below the repository's root, built like a fixture that is shared.
+    /// `None`, with a word about it, where cargo has not fetched them: nothing is downloaded here.
+    pub fn fetched(package: &str) -> Option<Self> {
+        let root = workspace_root().join(package);
+        let name = root.file_name().expect("a package lies somewhere");
+        let target = target_dir().join("fixtures").join(name);
+        let mut lab = Self::new(root, Some(target));
+        lab.cargo_home = own_cargo_home();
+        let manifest = lab.root.join("Cargo.toml");
+        let fetched = lab.output(&["fetch", "--locked", "--manifest-path", manifest.as_str()]);
+        if let Err(why) = fetched {
+            skipped(&format!("what {package} depends on"), &why);
+            return None;
+        }
+        lab.build_once();
+        Some(lab)
     }
 
     /// A copy of the fixture, built for this test alone, in its own target directory.
@@ -103,6 +124,7 @@ impl Lab {
             traces: place("traces"),
             tmp: place("tmp"),
             home: place("home"),
+            cargo_home: dir.join("home/cargo"),
             mark: format!("{}-{name}", std::process::id()),
             logs: AtomicUsize::new(0),
             root,
@@ -149,7 +171,7 @@ impl Lab {
         }
         command
             .env("HOME", &self.home)
-            .env("CARGO_HOME", self.home.join("cargo"))
+            .env("CARGO_HOME", &self.cargo_home)
             .env("XDG_RUNTIME_DIR", &self.home)
             .env("TMPDIR", &self.tmp)
             .env("LANG", "C.UTF-8")
@@ -269,23 +291,27 @@ impl Lab {
     }
 
     /// Builds the fixture unless this program has done so, so that no test's deadline pays for it.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the tests start their own children"
-    )]
     fn build_once(&self) {
         static BUILT: Mutex<BTreeSet<Utf8PathBuf>> = Mutex::new(BTreeSet::new());
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
         if built.insert(self.root.clone()) {
-            let mut build = self.command(cargo());
-            build.args(["test", "--no-run", "--workspace", "--quiet"]);
-            let output = build.output().expect("cargo starts");
-            let text = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                output.status.success(),
-                "{} does not build:\n{text}",
-                self.root
-            );
+            let output = self.output(&["test", "--no-run", "--workspace", "--quiet"]);
+            output.unwrap_or_else(|why| panic!("{} does not build:\n{why}", self.root));
+        }
+    }
+
+    /// Calls cargo; its complaints, where it has some.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests start their own children"
+    )]
+    fn output(&self, args: &[&str]) -> Result<(), String> {
+        let output = self.command(cargo()).args(args).output();
+        let output = output.expect("cargo starts");
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
     }
 }
@@ -305,6 +331,16 @@ impl Drop for Lab {
             }
         }
     }
+}
+
+/// Where the cargo that runs us keeps what it has fetched.
+#[expect(clippy::disallowed_methods, reason = "cargo finds it in the same way")]
+fn own_cargo_home() -> Utf8PathBuf {
+    let given = std::env::var("CARGO_HOME").map(Utf8PathBuf::from);
+    given.unwrap_or_else(|_| {
+        let home = std::env::var("HOME").expect("somebody runs us");
+        Utf8PathBuf::from(home).join(".cargo")
+    })
 }
 
 /// Copies a directory without its `target`.

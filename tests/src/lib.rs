@@ -2,6 +2,7 @@
 //! from everything else on the machine.
 
 mod built;
+mod engine;
 mod exit;
 mod expected;
 mod finished;
@@ -22,6 +23,9 @@ pub use built::cargo;
 pub use built::cargo_stt;
 pub use built::target_dir;
 pub use built::workspace_root;
+pub use engine::Engine;
+pub use engine::docker;
+pub use engine::left_at_engine;
 pub use expected::Expected;
 pub use expected::Want;
 pub use finished::Finished;

@@ -44,13 +44,16 @@ impl Label {
         insert(body, member, &key(&self.run), &self.test)
     }
 
-    /// The target of a request to build an image with the label in its query.
+    /// The target of a request to build an image with the label in its query. The containers of its steps can't
+    /// have it: the engine is told to remove them also when a step fails, which would else leave its own (Docker's
+    /// API, `ImageBuild`, `forcerm`).
     pub fn into_query(&self, target: &str) -> Option<String> {
         const NAME: &str = "labels=";
+        const FORCE: &str = "forcerm=";
         let key = format!("{BUILT_PREFIX}{}", self.run);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut parts: Vec<String> = query.split('&').map(str::to_owned).collect();
-        parts.retain(|part| !part.is_empty());
+        parts.retain(|part| !part.is_empty() && !part.starts_with(FORCE));
         let labels = |given: &str| {
             let given = if given.is_empty() { "{}" } else { given };
             // The whole value becomes the member of an object, so that one function does both.
@@ -65,6 +68,7 @@ impl Label {
         } else {
             parts.push(labels("")?);
         }
+        parts.push(format!("{FORCE}1"));
         Some(format!("{path}?{}", parts.join("&")))
     }
 }
@@ -255,6 +259,7 @@ mod tests {
                 "app::api a \"b\""
             );
             assert_eq!(read.get(key(&RunId::from_random([7; 16]))), None);
+            assert!(with.ends_with("&forcerm=1"), "{with}");
             (with, read)
         };
         let (with, read) = labels("/v1.41/build");
@@ -263,9 +268,10 @@ mod tests {
             "{with}"
         );
         assert_eq!(read.as_object().unwrap().len(), 1);
-        let (with, read) = labels("/build?t=a%3Ab&labels=%7B%22x%22%3A%22y+z%22%7D&rm=1");
+        let (with, read) = labels("/build?t=a%3Ab&forcerm=0&labels=%7B%22x%22%3A%22y+z%22%7D&rm=1");
         assert!(
-            with.starts_with("/build?t=a%3Ab&labels=%7B%22dev.") && with.ends_with("&rm=1"),
+            with.starts_with("/build?t=a%3Ab&labels=%7B%22dev.")
+                && with.ends_with("&rm=1&forcerm=1"),
             "{with}"
         );
         assert_eq!(read["x"], "y z");

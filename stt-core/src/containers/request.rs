@@ -35,8 +35,20 @@ pub(super) enum Progress {
 pub(super) struct Ready {
     /// The bytes, which hold all that has come.
     pub(super) bytes: Vec<u8>,
-    /// Whether they make something that has the label.
-    pub(super) makes: bool,
+    /// What comes of it.
+    pub(super) makes: Makes,
+}
+
+/// What a request makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Makes {
+    /// Nothing that would have to be removed.
+    Nothing,
+    /// An image. The containers in which its steps run have no label: the engine removes them before its answer
+    /// ends.
+    Image,
+    /// Something with the label, which is there once the engine begins to answer.
+    Thing,
 }
 
 /// Reads a request.
@@ -97,7 +109,7 @@ impl Reader {
                 let target = target.unwrap_or_else(|| head.target.to_owned());
                 let mut bytes = head.rewritten(&target, &["connection"], &["Connection: close"]);
                 bytes.extend_from_slice(&self.bytes[end..]);
-                let makes = false;
+                let makes = Makes::Image;
                 Progress::Ready(Ready { bytes, makes })
             }
             Task::Build | Task::Nothing if head.is_upgrade() => self.unchanged(),
@@ -144,7 +156,10 @@ impl Reader {
         let mut bytes = head.rewritten(head.target, &without, &[&length, "Connection: close"]);
         bytes.extend_from_slice(&content);
         bytes.extend_from_slice(&self.bytes[start + used..]);
-        Progress::Ready(Ready { bytes, makes: true })
+        Progress::Ready(Ready {
+            bytes,
+            makes: Makes::Thing,
+        })
     }
 
     /// All that has come, with a connection that is to be closed.
@@ -168,13 +183,13 @@ impl Reader {
         };
         let mut bytes = head.rewritten(head.target, names, &["Connection: close"]);
         bytes.extend_from_slice(&self.bytes[end..]);
-        let makes = false;
+        let makes = Makes::Nothing;
         Progress::Ready(Ready { bytes, makes })
     }
 
     fn unchanged(&mut self) -> Progress {
         let bytes = std::mem::take(&mut self.bytes);
-        let makes = false;
+        let makes = Makes::Nothing;
         Progress::Ready(Ready { bytes, makes })
     }
 }
@@ -414,7 +429,7 @@ mod tests {
         (None, invited)
     }
 
-    fn text(request: &str) -> (String, bool) {
+    fn text(request: &str) -> (String, Makes) {
         let ready = ready(&[request.as_bytes()]).0.expect("it is whole");
         (String::from_utf8(ready.bytes).unwrap(), ready.makes)
     }
@@ -454,10 +469,10 @@ mod tests {
         let before =
             "GET /v1.41/info HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nX-Y:  z \r\n\r\n";
         let after = "GET /v1.41/info HTTP/1.1\r\nHost: x\r\nX-Y:  z \r\nConnection: close\r\n\r\n";
-        assert_eq!(text(before), (after.to_owned(), false));
+        assert_eq!(text(before), (after.to_owned(), Makes::Nothing));
         let before = "PUT /containers/x/archive HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n5\r\nhe";
         let after = "PUT /containers/x/archive HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n5\r\nhe";
-        assert_eq!(text(before), (after.to_owned(), false));
+        assert_eq!(text(before), (after.to_owned(), Makes::Nothing));
     }
 
     #[test]
@@ -471,10 +486,14 @@ mod tests {
             "GET / HTTP/1.1\r\nno name\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\r\n folded: c\r\n\r\n",
         ] {
-            assert_eq!(text(request), (request.to_owned(), false), "{request}");
+            assert_eq!(
+                text(request),
+                (request.to_owned(), Makes::Nothing),
+                "{request}"
+            );
         }
         let endless = "A".repeat(MOST_HEAD + 1);
-        assert_eq!(text(&endless), (endless.clone(), false));
+        assert_eq!(text(&endless), (endless.clone(), Makes::Nothing));
     }
 
     #[test]
@@ -487,10 +506,10 @@ mod tests {
             with.len()
         )) + &with;
         let plain = head("Content-Length: 13\r\n") + "{\"Image\":\"x\"}";
-        assert_eq!(text(&plain), (after.clone(), true));
+        assert_eq!(text(&plain), (after.clone(), Makes::Thing));
         let chunked = head("Transfer-Encoding: chunked\r\nTrailer: X\r\n")
             + "6;a=b\r\n{\"Imag\r\n7\r\ne\":\"x\"}\r\n0\r\nX: y\r\n\r\n";
-        assert_eq!(text(&chunked), (after.clone(), true));
+        assert_eq!(text(&chunked), (after.clone(), Makes::Thing));
         let (expecting, body) = (
             head("Expect: 100-continue\r\nContent-Length: 13\r\n"),
             "{\"Image\":\"x\"}",
@@ -514,7 +533,10 @@ mod tests {
             let before = format!("{head}{more}\r\n{body}");
             let after = format!("{head}{more}Connection: close\r\n\r\n{body}");
             let (there, makes) = text(&before);
-            assert!(!makes && (there == after || there == before), "{there}");
+            assert!(
+                makes == Makes::Nothing && (there == after || there == before),
+                "{there}"
+            );
         }
     }
 
@@ -540,7 +562,7 @@ mod tests {
             let there = ready(&pieces).0.expect("it is whole");
             let at_once = ready(&[whole.as_bytes()]).0.expect("it is whole");
             prop_assert_eq!(&there, &at_once);
-            prop_assert!(there.makes);
+            prop_assert_eq!(there.makes, Makes::Thing);
         }
 
         #[test]

@@ -24,6 +24,7 @@ use super::flow::Flow;
 use crate::container::Address;
 use crate::containers::label::Label;
 use crate::containers::request::CONTINUE;
+use crate::containers::request::Makes;
 use crate::containers::request::Progress;
 use crate::containers::request::Reader;
 use crate::containers::request::Ready;
@@ -38,8 +39,8 @@ pub(super) struct Connection {
     pub(super) slot: usize,
     client: OwnedFd,
     stage: Stage,
-    /// Whether it makes something, and the engine has not answered yet.
-    makes: bool,
+    /// What it makes, and the engine has not made yet.
+    makes: Makes,
     /// The client has closed both of its directions.
     gone: bool,
 }
@@ -71,7 +72,7 @@ impl Connection {
             slot,
             client,
             stage: Stage::Reading(Reader::default()),
-            makes: false,
+            makes: Makes::Nothing,
             gone: false,
         }
     }
@@ -83,7 +84,7 @@ impl Connection {
 
     /// Whether something may be made for it.
     pub(super) fn makes(&self) -> bool {
-        self.makes
+        self.makes != Makes::Nothing
     }
 
     /// What is to be waited for: the client's descriptor, and the engine's where there is one.
@@ -189,11 +190,18 @@ impl Connection {
                 false
             })
         };
-        let made = self.makes && (answered || down.has_ended());
-        self.makes &= !made;
+        let made = match self.makes {
+            Makes::Nothing => false,
+            Makes::Image => down.has_ended(),
+            Makes::Thing => answered || down.has_ended(),
+        };
+        if made {
+            self.makes = Makes::Nothing;
+        }
         // A client that is gone wants no answer. What it asked for is sent all the same, and what it makes is
-        // waited for: it would come to be when nobody looks any more.
-        let client_is_done = self.gone && up.is_over() && !self.makes;
+        // waited for: it would come to be when nobody looks any more. An engine that is still at an image gives it
+        // up once nothing more can come from us, and answers to the end.
+        let client_is_done = self.gone && up.is_over() && self.makes == Makes::Nothing;
         if client_is_done || down.is_over() {
             self.stage = Stage::Over;
         }

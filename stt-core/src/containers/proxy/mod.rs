@@ -33,6 +33,7 @@ use crate::container::Address;
 use crate::containers::discovery::Engine;
 use crate::containers::discovery::Host;
 use crate::containers::label::Label;
+use crate::containers::request::Makes;
 use crate::id::RunId;
 use connection::Connection;
 use connection::News;
@@ -320,11 +321,13 @@ impl Server {
             News::Ready(ready) => {
                 let makes = ready.makes;
                 let address = self.resolve();
-                if makes && let Ok(address) = &address {
-                    self.tell(address);
+                if let Ok(address) = &address {
+                    if makes == Makes::Thing {
+                        self.tell(address);
+                    }
                     let mut state = self.desks[self.clients[number].slot].state();
-                    state.made = true;
-                    state.making += 1;
+                    state.made |= makes == Makes::Thing;
+                    state.making += usize::from(makes != Makes::Nothing);
                 }
                 let engine = address.and_then(|address| connection::connect(&address));
                 let connected = engine.is_ok();
@@ -332,7 +335,7 @@ impl Server {
                 client.forward(ready, engine);
                 if connected {
                     self.go_on(number, false);
-                } else if makes {
+                } else if makes != Makes::Nothing {
                     let desk = &self.desks[client.slot];
                     let mut state = desk.state();
                     state.making = state.making.saturating_sub(1);

@@ -136,6 +136,45 @@ fn what_a_dead_client_has_asked_for_is_waited_for() {
     );
 }
 
+/// An engine that builds learns that its client is gone, and is waited for until it has put everything away.
+#[test]
+fn an_engine_that_builds_for_a_dead_client_is_waited_for() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let (tell, gone) = (Arc::new(Mutex::new(tell)), Arc::new(Mutex::new(gone)));
+    let fake = start(move |mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut seen = String::new();
+        stream.read_to_string(&mut seen).unwrap();
+        tell.lock().unwrap().send(seen).unwrap();
+        let _ = gone.lock().unwrap().recv_timeout(Duration::from_secs(20));
+    });
+    let clock = Clock::start();
+    fake.desk().begin("app t".to_owned());
+    let mut client = fake.connect();
+    client
+        .write_all(b"POST /build?t=x HTTP/1.1\r\nContent-Length: 4\r\n\r\n1234")
+        .unwrap();
+    client.read_exact(&mut [0; 19]).unwrap();
+    drop(client);
+    let seen = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(
+        seen.contains("&forcerm=1 HTTP/1.1\r\n") && seen.ends_with("\r\n1234"),
+        "{seen}"
+    );
+    let before = clock.now();
+    let made = fake.desk().end(&clock, Duration::from_millis(150));
+    assert!(!made, "an image is nothing to be removed");
+    assert!(clock.now().saturating_sub(before) >= Duration::from_millis(150));
+    go.send(()).unwrap();
+    fake.desk().end(&clock, Duration::from_secs(20));
+    assert!(
+        clock.now() < Duration::from_secs(10),
+        "the end was not seen"
+    );
+    assert_eq!(fake.proxy.as_ref().unwrap().engine(), None);
+}
+
 /// Both directions of an upgraded connection flow by themselves, and each ends by itself.
 #[test]
 fn a_stream_is_passed_on_byte_for_byte_also_when_it_is_half_closed() {
