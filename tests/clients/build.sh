@@ -17,6 +17,8 @@ docker build -q -t "$built" --label theirs=2 context 2>/dev/null >/dev/null
 docker run --rm --network=none "$built"
 docker run --rm -i --network=none "$built" cat /big | cmp - context/big && echo "the same"
 docker inspect --format '{{.Config.Labels.mine}} {{.Config.Labels.theirs}}' "$built"
+# Without its name it would stay.
+docker rmi "$built" >/dev/null
 
 printf 'FROM %s\nENV A=b\n' "$CONTAINERS_IMAGE" | docker build -q -t "$built" - >/dev/null 2>&1
 docker inspect --format '{{.Config.Env}}' "$built"

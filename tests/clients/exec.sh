@@ -4,7 +4,9 @@ set -eu
 cd "$TMPDIR"
 id=$(docker run -d --network=none "$CONTAINERS_IMAGE" sleep 300)
 docker exec "$id" echo inside
-docker exec "$id" sh -c 'echo out; echo oops >&2; exit 9' 2>&1 || echo "status $?"
+# Which of the two streams comes first is not said.
+docker exec "$id" sh -c 'echo out; echo oops >&2; exit 9' 2>complaint || echo "status $?"
+cat complaint
 printf through | docker exec -i "$id" cat
 echo
 yes fedcba9876543210 | head -c 3000000 >big

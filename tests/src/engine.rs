@@ -108,6 +108,20 @@ impl Engine {
         ids.map(str::to_owned).collect()
     }
 
+    /// The images that were built on top of the image, whatever they are called.
+    ///
+    /// # Panics
+    /// The engine does not answer.
+    pub fn built(&self) -> Vec<String> {
+        let said = self.call(&["images", "-a", "-q", "--no-trunc"]);
+        let said = said.expect("the engine answers");
+        let inspect = |what: &str, id: &str| self.call(&["inspect", "--format", what, id]);
+        let own = inspect("{{.Id}}", &self.image).expect("the image is there");
+        // Those of other tests come and go.
+        let is_on_top = |id: &&str| inspect("{{.Parent}}", id).is_ok_and(|parent| parent == own);
+        said.lines().filter(is_on_top).map(str::to_owned).collect()
+    }
+
     /// Nothing of a run is there, and everything of the stranger.
     ///
     /// # Panics

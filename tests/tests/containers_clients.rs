@@ -151,6 +151,7 @@ fn docker_build() {
         engine.call(&["rm", &id]).expect("the failed step's");
     }
     client.compare_with(&straight);
+    assert_eq!(engine.built(), [""; 0], "images after the run");
 }
 
 /// A step of an image has a container without a label. It goes with its client, before the test is over.
@@ -161,6 +162,7 @@ fn docker_build_that_is_killed() {
     let client = Client::new(&engine, "build-killed.sh");
     let (said, _) = client.through(&lab);
     assert_eq!(said, "building\n");
+    assert_eq!(engine.built(), [""; 0], "images after the run");
     engine.assert_clean();
     lab.assert_clean();
 }
