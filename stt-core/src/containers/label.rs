@@ -38,6 +38,11 @@ impl Label {
         Self { run, test }
     }
 
+    /// Key and value.
+    pub(super) fn pair(&self) -> (String, &str) {
+        (key(&self.run), &self.test)
+    }
+
     /// The body of a request with the label in the member of this name, in which an engine looks for labels;
     /// `None` when the body is none that an engine would take.
     pub fn into_body(&self, body: &[u8], member: &str) -> Option<Vec<u8>> {

@@ -2,9 +2,11 @@
 
 mod discovery;
 mod engine;
+mod errand;
 mod label;
 mod proxy;
 mod request;
+mod volume;
 
 use crate::container::Address;
 

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use super::label::Label;
 use super::label::decode;
+use super::volume;
+use super::volume::Volume;
 
 /// The longest head that is looked for.
 const MOST_HEAD: usize = 64 << 10;
@@ -37,6 +39,18 @@ pub(super) struct Ready {
     pub(super) bytes: Vec<u8>,
     /// What comes of it.
     pub(super) makes: Makes,
+    /// The volumes that would come to be with it, without a label.
+    pub(super) volumes: Vec<Volume>,
+}
+
+impl Ready {
+    fn new(bytes: Vec<u8>, makes: Makes) -> Self {
+        Self {
+            bytes,
+            makes,
+            volumes: Vec::new(),
+        }
+    }
 }
 
 /// What a request makes.
@@ -109,8 +123,7 @@ impl Reader {
                 let target = target.unwrap_or_else(|| head.target.to_owned());
                 let mut bytes = head.rewritten(&target, &["connection"], &["Connection: close"]);
                 bytes.extend_from_slice(&self.bytes[end..]);
-                let makes = Makes::Image;
-                Progress::Ready(Ready { bytes, makes })
+                Progress::Ready(Ready::new(bytes, Makes::Image))
             }
             Task::Build | Task::Nothing if head.is_upgrade() => self.unchanged(),
             Task::Build | Task::Nothing => self.closing(end),
@@ -139,13 +152,14 @@ impl Reader {
             let invite = invite && here.is_empty();
             return Progress::More { invite };
         };
-        let Some(content) = label.into_body(&content, body.member) else {
+        let Some(labelled) = label.into_body(&content, body.member) else {
             return self.forward(start);
         };
         let Some(head) = Head::parse(&self.bytes[..start]) else {
             return self.unchanged();
         };
-        let length = format!("Content-Length: {}", content.len());
+        let volumes = volume::named(head.target, &content, label);
+        let length = format!("Content-Length: {}", labelled.len());
         let without = [
             "connection",
             "content-length",
@@ -154,11 +168,11 @@ impl Reader {
             "trailer",
         ];
         let mut bytes = head.rewritten(head.target, &without, &[&length, "Connection: close"]);
-        bytes.extend_from_slice(&content);
+        bytes.extend_from_slice(&labelled);
         bytes.extend_from_slice(&self.bytes[start + used..]);
         Progress::Ready(Ready {
-            bytes,
-            makes: Makes::Thing,
+            volumes,
+            ..Ready::new(bytes, Makes::Thing)
         })
     }
 
@@ -183,14 +197,12 @@ impl Reader {
         };
         let mut bytes = head.rewritten(head.target, names, &["Connection: close"]);
         bytes.extend_from_slice(&self.bytes[end..]);
-        let makes = Makes::Nothing;
-        Progress::Ready(Ready { bytes, makes })
+        Progress::Ready(Ready::new(bytes, Makes::Nothing))
     }
 
     fn unchanged(&mut self) -> Progress {
         let bytes = std::mem::take(&mut self.bytes);
-        let makes = Makes::Nothing;
-        Progress::Ready(Ready { bytes, makes })
+        Progress::Ready(Ready::new(bytes, Makes::Nothing))
     }
 }
 
@@ -516,6 +528,22 @@ mod tests {
         );
         let (there, invited) = ready(&[expecting.as_bytes(), body.as_bytes()]);
         assert_eq!((there.unwrap().bytes, invited), (after.into_bytes(), 1));
+    }
+
+    #[test]
+    fn volumes_are_taken_from_what_makes_a_container() {
+        let body = "{\"HostConfig\":{\"Binds\":[\"x:/y\"]}}";
+        for (target, volumes) in [
+            ("/v1.41/containers/create?name=a", 1),
+            ("/networks/create", 0),
+        ] {
+            let length = body.len();
+            let request =
+                format!("POST {target} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}");
+            let ready = ready(&[request.as_bytes()]).0.expect("it is whole");
+            assert_eq!(ready.volumes.len(), volumes, "{target}");
+            assert_eq!(ready.makes, Makes::Thing);
+        }
     }
 
     #[test]

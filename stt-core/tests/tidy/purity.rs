@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 56] = [
+pub(crate) const PURE: [&str; 58] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -18,8 +18,10 @@ pub(crate) const PURE: [&str; 56] = [
     "config/resolve",
     "container",
     "containers/discovery",
+    "containers/errand",
     "containers/label",
     "containers/request",
+    "containers/volume",
     "coordinator/live",
     "coordinator/ownership",
     "coordinator/record",

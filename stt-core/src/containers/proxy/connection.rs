@@ -20,14 +20,17 @@ use nix::sys::socket::SockType;
 use nix::sys::socket::UnixAddr;
 use nix::sys::socket::socket;
 
+use super::asking::Asking;
 use super::flow::Flow;
 use crate::container::Address;
+use crate::containers::errand::Errand;
 use crate::containers::label::Label;
 use crate::containers::request::CONTINUE;
 use crate::containers::request::Makes;
 use crate::containers::request::Progress;
 use crate::containers::request::Reader;
 use crate::containers::request::Ready;
+use crate::containers::volume::Volume;
 
 /// How long an engine on another machine has to take a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -48,6 +51,10 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum Stage {
     Reading(Reader),
+    /// The engine is asked for more than one thing.
+    Asking(Asking),
+    /// What it has said to the last of them goes to the client.
+    Answering(Flow),
     Flowing {
         engine: OwnedFd,
         up: Flow,
@@ -110,6 +117,12 @@ impl Connection {
                 let engine = (!flags.is_empty()).then(|| (engine.as_fd(), flags));
                 [client, engine]
             }
+            Stage::Asking(asking) => {
+                // Whether the client is still there changes nothing of what it has asked for.
+                let client = (!self.gone).then(|| (self.client.as_fd(), none));
+                [client, Some(asking.interest())]
+            }
+            Stage::Answering(_) => [Some((self.client.as_fd(), write)), None],
             Stage::Over => [None, None],
         }
     }
@@ -119,6 +132,14 @@ impl Connection {
         self.gone |= hung_up;
         match &mut self.stage {
             Stage::Reading(_) => self.read(label),
+            Stage::Asking(asking) => match asking.go_on() {
+                Some(answer) => self.answer(answer),
+                None => News::Nothing,
+            },
+            Stage::Answering(_) => {
+                self.hand_over();
+                News::Nothing
+            }
             Stage::Flowing { .. } => self.flow(),
             Stage::Over => News::Nothing,
         }
@@ -149,26 +170,35 @@ impl Connection {
         }
     }
 
-    /// Sends the request to the engine; or tells the client that it can't be reached.
-    pub(super) fn forward(&mut self, ready: Ready, engine: io::Result<OwnedFd>) {
-        match engine {
-            Ok(engine) => {
+    /// Sends the request to the engine; or tells the client that it can't be reached. Says whether it is sent.
+    pub(super) fn forward(&mut self, ready: Ready, engine: io::Result<Address>) -> bool {
+        match engine.and_then(|engine| Stage::sending(ready.bytes, ready.volumes, engine)) {
+            Ok(stage) => {
                 self.makes = ready.makes;
-                self.stage = Stage::Flowing {
-                    engine,
-                    up: Flow::beginning_with(ready.bytes),
-                    down: Flow::default(),
-                };
+                self.stage = stage;
+                true
             }
             Err(error) => {
-                let message = format!("cargo-stt: the engine can't be reached: {error}");
-                let body = serde_json::json!({ "message": message }).to_string();
-                let answer = format!(
-                    "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n\
-                     Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = nix::unistd::write(&self.client, answer.as_bytes());
+                let _ = nix::unistd::write(&self.client, &refusal(&error));
+                self.stage = Stage::Over;
+                false
+            }
+        }
+    }
+
+    /// The client is told this, and nothing more is made for it.
+    fn answer(&mut self, answer: Vec<u8>) -> News {
+        self.makes = Makes::Nothing;
+        self.stage = Stage::Answering(Flow::all(answer));
+        self.hand_over();
+        News::Made
+    }
+
+    fn hand_over(&mut self) {
+        if let Stage::Answering(flow) = &mut self.stage {
+            let client = self.client.as_fd();
+            let failed = self.gone || flow.go_on(client, client).is_err();
+            if failed || flow.is_over() {
                 self.stage = Stage::Over;
             }
         }
@@ -207,6 +237,35 @@ impl Connection {
         }
         if made { News::Made } else { News::Nothing }
     }
+}
+
+impl Stage {
+    /// A request on its way to the engine.
+    fn sending(request: Vec<u8>, volumes: Vec<Volume>, engine: Address) -> io::Result<Self> {
+        let connection = connect(&engine)?;
+        Ok(if volumes.is_empty() {
+            Self::Flowing {
+                engine: connection,
+                up: Flow::beginning_with(request),
+                down: Flow::default(),
+            }
+        } else {
+            let (errand, first) = Errand::start(request, volumes);
+            Self::Asking(Asking::new(errand, first, engine, connection))
+        })
+    }
+}
+
+/// What a client is told whose engine can't be reached.
+pub(super) fn refusal(error: &io::Error) -> Vec<u8> {
+    let message = format!("cargo-stt: the engine can't be reached: {error}");
+    let body = serde_json::json!({ "message": message }).to_string();
+    let answer = format!(
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    answer.into_bytes()
 }
 
 /// Throws an answer away. Says whether there was some.

@@ -49,6 +49,14 @@ impl Flow {
         }
     }
 
+    /// These bytes, and nothing more.
+    pub(super) fn all(bytes: Vec<u8>) -> Self {
+        Self {
+            ended: true,
+            ..Self::beginning_with(bytes)
+        }
+    }
+
     /// Whether everything was passed on, and nothing more comes.
     pub(super) fn is_over(&self) -> bool {
         self.closed

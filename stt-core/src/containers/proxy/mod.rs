@@ -3,6 +3,7 @@
 //! A slot runs one test at a time, so whatever comes through its socket is that test's. Nothing is contacted
 //! until a client has sent a request.
 
+mod asking;
 mod connection;
 mod flow;
 
@@ -329,11 +330,8 @@ impl Server {
                     state.made |= makes == Makes::Thing;
                     state.making += usize::from(makes != Makes::Nothing);
                 }
-                let engine = address.and_then(|address| connection::connect(&address));
-                let connected = engine.is_ok();
                 let client = &mut self.clients[number];
-                client.forward(ready, engine);
-                if connected {
+                if client.forward(ready, address) {
                     self.go_on(number, false);
                 } else if makes != Makes::Nothing {
                     let desk = &self.desks[client.slot];

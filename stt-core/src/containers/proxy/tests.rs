@@ -285,3 +285,86 @@ fn what_a_request_costs() {
         measure("create, through the proxy", fake.desk().path(), CREATE);
     }
 }
+
+/// Reads a whole request with a body.
+fn read_request(stream: &mut UnixStream) -> String {
+    let mut seen = Vec::new();
+    let mut piece = [0; 1024];
+    while !seen.ends_with(b"}") && !seen.ends_with(b"\r\n\r\n") {
+        let count = stream.read(&mut piece).unwrap();
+        seen.extend_from_slice(&piece[..count]);
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+/// An engine without a volume, which makes what it is asked for, but for this container; and what it is asked for. It
+/// keeps its connections open.
+fn with_volumes(refuses: bool) -> (Fake, std::sync::mpsc::Receiver<String>) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = Arc::new(Mutex::new(tell));
+    let fake = start(move |mut stream| {
+        let request = read_request(&mut stream);
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let first = head.split(" HTTP").next().unwrap();
+        tell.lock().unwrap().send(first.to_owned()).unwrap();
+        let status = match first {
+            "POST /containers/create" if refuses => "400 Bad Request",
+            "GET /volumes/new" => "404 Not Found",
+            "DELETE /volumes/new" => "204 No Content",
+            _ => "201 Created",
+        };
+        let length = body.len();
+        // A client that is gone is no matter here.
+        drop(write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        drop(stream.read(&mut [0]));
+    });
+    (fake, told)
+}
+
+const CREATE_WITH_VOLUME: &str = "POST /containers/create HTTP/1.1\r\nContent-Length: 38\r\n\r\n\
+                                  {\"HostConfig\":{\"Binds\":[\"new:/data\"]}}";
+
+#[test]
+fn a_volume_that_a_container_names_is_made_before_it() {
+    let (fake, told) = with_volumes(false);
+    let clock = Clock::start();
+    fake.desk().begin("app t".to_owned());
+    let seen = exchange(&fake, CREATE_WITH_VOLUME);
+    assert!(
+        seen.starts_with("HTTP/1.1 201 Created\r\n") && seen.ends_with("[\"new:/data\"]}}"),
+        "{seen}"
+    );
+    assert!(fake.desk().end(&clock, Duration::from_secs(5)));
+    let asked: Vec<_> = told.try_iter().collect();
+    let create = "POST /containers/create";
+    assert_eq!(asked, ["GET /volumes/new", "POST /volumes/create", create]);
+    assert_eq!(fake.notified.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_volume_goes_before_its_client_learns_that_there_is_no_container() {
+    let (fake, told) = with_volumes(true);
+    let seen = exchange(&fake, CREATE_WITH_VOLUME);
+    assert!(seen.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{seen}");
+    let last = told.try_iter().last();
+    assert_eq!(last.as_deref(), Some("DELETE /volumes/new"));
+}
+
+#[test]
+fn volumes_of_a_dead_client_are_waited_for() {
+    let (fake, told) = with_volumes(false);
+    let clock = Clock::start();
+    let mut client = fake.connect();
+    client.write_all(CREATE_WITH_VOLUME.as_bytes()).unwrap();
+    drop(client);
+    assert!(fake.desk().end(&clock, Duration::from_secs(20)));
+    assert!(
+        clock.now() < Duration::from_secs(10),
+        "the answer was not seen"
+    );
+    let last = told.try_iter().last();
+    assert_eq!(last.as_deref(), Some("POST /containers/create"));
+}
