@@ -84,6 +84,36 @@ fn a_volume_stays_for_as_long_as_its_test() {
     lab.assert_clean();
 }
 
+/// What another test still uses is left to the end of the run, and nobody waits for it.
+#[test]
+fn a_volume_that_another_test_uses_stays_for_as_long_as_the_run() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let (maker, user) = ("makes_a_shared_volume", "uses_a_shared_volume");
+    let mut running = engine.json(&lab, &["-j2", "--exact", maker, user]).spawn();
+    running.wait_for("the first test is over", |running| {
+        let report = running.report();
+        let mut results = report.of("test-finished");
+        results
+            .any(|line| line["test"]["name"] == maker)
+            .then_some(())
+    });
+    let volume = trace(&lab, "shared");
+    assert_is_there(&engine, &volume, true);
+    fs::write(lab.traces.join("go"), "").expect("the traces are writable");
+    let finished = running.finish().code(0);
+    let report = finished.report();
+    assert_eq!(report.of("warning").count(), 0, "{}", finished.stdout);
+    assert_eq!(report.finished(maker).get("leak"), None);
+    assert_eq!(kinds(report.finished(user)), ["container"]);
+    let swept = report.one("run-finished")["swept-containers"].clone();
+    assert_eq!(swept.as_array().map(Vec::len), Some(1), "{swept}");
+    assert_eq!(swept[0]["id"], *volume);
+    assert_is_there(&engine, &volume, false);
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
 #[test]
 fn a_run_that_is_stopped_leaves_no_volume() {
     let Some(engine) = Engine::find() else { return };

@@ -3,6 +3,7 @@
 //! The client is asynchronous. It lives on a runtime of the calling thread's, for as long as this takes.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -134,6 +135,8 @@ struct Sweep<'a> {
     key: String,
     /// All that was found.
     known: BTreeMap<Thing, String>,
+    /// The volumes that containers out of the scope have, as of the last attempt.
+    shared: BTreeSet<Thing>,
 }
 
 impl<'a> Sweep<'a> {
@@ -160,6 +163,7 @@ impl<'a> Sweep<'a> {
             scope,
             key: key(scope.run),
             known: BTreeMap::new(),
+            shared: BTreeSet::new(),
         })
     }
 
@@ -181,13 +185,18 @@ impl<'a> Sweep<'a> {
     async fn run(&mut self, deadline: Instant) -> Result<Cleared, EngineError> {
         let began = Instant::now();
         loop {
-            let found = match self.in_time(deadline, self.list()).await {
+            let mut found = match self.in_time(deadline, self.list()).await {
                 Ok(found) => found,
                 // What was found before is told.
                 Err(_) if !self.known.is_empty() => return Ok(self.cleared(None)),
                 Err(error) => return Err(error),
             };
             let waited = began.elapsed();
+            if self.scope.test.is_some() && waited >= LINGER {
+                // Another test has it. It is the run's to remove it, when nobody has it any more.
+                found.retain(|one| !self.shared.contains(&one.thing));
+                self.known.retain(|thing, _| !self.shared.contains(thing));
+            }
             if found.is_empty() && waited >= self.scope.late {
                 return Ok(self.cleared(Some(&[])));
             }
@@ -196,6 +205,7 @@ impl<'a> Sweep<'a> {
             }
             // Who goes by itself has left nothing behind.
             let goes = |one: &Found| self.scope.test.is_some() && one.ends && waited < LINGER;
+            let alone = !found.iter().any(|one| one.thing.kind == Kind::Container);
             let staying = found.into_iter().filter(|one| !goes(one));
             let things: Vec<_> = staying.map(|one| one.thing).collect();
             for thing in &things {
@@ -205,7 +215,11 @@ impl<'a> Sweep<'a> {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
             }
-            if !self.remove(&things, deadline).await {
+            let agreed = self.remove(&things, deadline).await;
+            if !alone {
+                self.shared.clear();
+            }
+            if !agreed {
                 tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
             }
         }
@@ -215,6 +229,7 @@ impl<'a> Sweep<'a> {
     /// has agreed to all of it.
     async fn remove(&mut self, things: &[Thing], deadline: Instant) -> bool {
         let mut agreed = true;
+        self.shared.clear();
         for kind in [Kind::Container, Kind::Network, Kind::Volume] {
             let own = things.iter().filter(|thing| thing.kind == kind);
             let work = self.remove_all(own.cloned().collect());
@@ -222,7 +237,12 @@ impl<'a> Sweep<'a> {
                 return false;
             };
             agreed &= refused.is_empty();
-            self.known.extend(refused);
+            for (thing, error) in refused {
+                if kind == Kind::Volume && status(&error) == Some(409) {
+                    self.shared.insert(thing.clone());
+                }
+                self.known.insert(thing, error.to_string());
+            }
         }
         agreed
     }
@@ -316,7 +336,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Removes things of one kind. Returns what could not be, with the reason.
-    async fn remove_all(&self, things: Vec<Thing>) -> Vec<(Thing, String)> {
+    async fn remove_all(&self, things: Vec<Thing>) -> Vec<(Thing, Error)> {
         let mut refused = Vec::new();
         let mut set = JoinSet::new();
         let mut rest = things.into_iter();
@@ -331,11 +351,20 @@ impl<'a> Sweep<'a> {
                 });
             }
             match set.join_next().await {
-                Some(Ok((thing, Err(error)))) => refused.push((thing, error.to_string())),
+                Some(Ok((thing, Err(error)))) => refused.push((thing, error)),
                 Some(Ok((_, Ok(()))) | Err(_)) => {}
                 None => return refused,
             }
         }
+    }
+}
+
+/// What the engine has answered, as a number.
+fn status(error: &Error) -> Option<u16> {
+    if let Error::DockerResponseServerError { status_code, .. } = error {
+        Some(*status_code)
+    } else {
+        None
     }
 }
 
