@@ -130,9 +130,11 @@ fn of_docker(body: &Value) -> Vec<Wish<'_>> {
     wishes
 }
 
-/// Podman's: `volumes` has objects, and a name in each of them.
+/// Podman's: `volumes` has objects, and a name in each of them. Those that go with their container say so.
 fn of_podman(body: &Value) -> Vec<Wish<'_>> {
     let volumes = list(body, "volumes").iter();
+    let goes = |volume: &&Value| member(volume, "IsAnonymous").and_then(Value::as_bool);
+    let volumes = volumes.filter(|volume| goes(volume) != Some(true));
     let names = volumes.filter_map(|volume| member(volume, "Name")?.as_str());
     names.map(|name| Wish::new(name, None)).collect()
 }
@@ -160,6 +162,8 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::id::RunId;
 
@@ -215,7 +219,11 @@ mod tests {
 
     #[test]
     fn a_volume_of_podman_is_asked_for_as_podman_has_it() {
-        let body = json!({"volumes": [{"Name": "one", "Dest": "/a"}], "HostConfig": {"Binds": ["two:/b"]}});
+        let body = json!({"HostConfig": {"Binds": ["two:/b"]}, "volumes": [
+            {"Name": "one", "Dest": "/a"},
+            {"Name": "", "Dest": "/b"},
+            {"Name": "three", "Dest": "/c", "IsAnonymous": true},
+        ]});
         let volumes = named_in("/v4.3.1/libpod/containers/create", &body);
         assert_eq!(volumes.len(), 1);
         let look = text(&volumes[0].look);
@@ -243,5 +251,29 @@ mod tests {
         }
         let body = json!({"HostConfig": {"Binds": ["one:/a"]}});
         assert_eq!(named_in("/networks/create", &body), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_names_do_harm(names in proptest::collection::vec(".*", 0..5), source in ".*") {
+            let binds: Vec<_> = names.iter().map(|name| format!("{name}:/x")).collect();
+            let mount = json!({"Type": "volume", "Source": source});
+            let body = json!({"HostConfig": {"Binds": binds, "Mounts": [mount]}});
+            for volume in named_in("/containers/create", &body) {
+                for request in [&volume.look, &volume.make, &volume.remove] {
+                    let line = text(request).split("\r\n").next().unwrap();
+                    prop_assert_eq!(line.split(' ').count(), 3, "{}", line);
+                    prop_assert!(line.ends_with(" HTTP/1.1"), "{}", line);
+                }
+                made(&volume);
+            }
+        }
+
+        #[test]
+        fn no_bytes_do_harm(target in ".*", bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let label = Label::new(RunId::from_random([7; 16]), "app t");
+            drop(named(&target, &bytes, &label));
+            drop(named("/containers/create", &bytes, &label));
+        }
     }
 }
