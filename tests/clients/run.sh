@@ -31,6 +31,23 @@ docker kill "$id" >/dev/null
 docker wait "$id"
 docker rm -v "$id" >/dev/null
 
+# A volume that comes to be with its container, unless there is none.
+volume=$(basename "$CONTAINERS_IMAGE" :busybox)-volume
+there() { docker volume ls -q | grep -c -x "$volume" || true; }
+docker create --network=none --memory=1 -v "$volume:/data" "$CONTAINERS_IMAGE" >/dev/null 2>&1 || echo "status $?"
+there
+docker run --rm --network=none -v "$volume:/data" "$CONTAINERS_IMAGE" sh -c 'echo kept >/data/file'
+docker run --rm --network=none --mount "type=volume,source=$volume,target=/data,readonly" "$CONTAINERS_IMAGE" cat /data/file
+docker volume inspect --format '{{.Driver}} {{.Scope}} {{.Options}}' "$volume"
+id=$(docker create --network=none -v "$volume:/data:ro" "$CONTAINERS_IMAGE" cat /data/file)
+docker inspect --format '{{.HostConfig.Binds}}' "$id" | sed "s/$volume/volume/"
+docker start -a "$id"
+docker volume rm "$volume" >/dev/null 2>&1 || echo "status $?"
+docker rm -v "$id" >/dev/null
+there
+docker volume rm "$volume" >/dev/null
+there
+
 # What the engine tells while it happens.
 since=$(date +%s)
 docker run --rm --network=none --label "events=$$" "$CONTAINERS_IMAGE" echo
