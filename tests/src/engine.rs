@@ -144,6 +144,12 @@ impl Drop for Engine {
             drop(self.call(&["rm", "-f", "-v", &id]));
         }
         drop(self.call(&["rm", "-f", "-v", &self.stranger]));
+        // Those of the tests are called like it, and something behind that.
+        let own = format!("{}-", self.name);
+        let volumes = self.call(&["volume", "ls", "-q"]).unwrap_or_default();
+        for volume in volumes.lines().filter(|volume| volume.starts_with(&own)) {
+            drop(self.call(&["volume", "rm", volume]));
+        }
         drop(self.call(&["network", "rm", &self.name]));
         drop(self.call(&["volume", "rm", &self.name]));
         drop(self.call(&["rmi", &self.image]));

@@ -35,6 +35,7 @@ pub use outside::outside;
 pub use proc::Identity;
 pub use proc::Process;
 pub use proc::is_alive;
+pub use proc::is_gone;
 pub use proc::marked;
 pub use proc::state;
 pub use proc::status;

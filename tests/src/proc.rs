@@ -106,6 +106,12 @@ pub fn is_alive(pid: i32) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
 }
 
+/// Whether nothing of a process is left that could have a file open: some threads of a killed one may end after the
+/// first, which is a zombie by then.
+pub fn is_gone(pid: i32) -> bool {
+    !is_alive(pid) && threads(pid).len() <= 1
+}
+
 /// The state letter of a process; `None` when there is no such process.
 pub fn state(pid: i32) -> Option<char> {
     state_in(&format!("/proc/{pid}"))

@@ -315,7 +315,7 @@ fn whoever_comes_next_removes_what_two_killed_processes_have_left() {
         }
         drop(running.finish());
         until("the other one is gone, too", DEADLINE, || {
-            (!stt_tests::is_alive(worker)).then_some(())
+            stt_tests::is_gone(worker).then_some(())
         });
         assert_eq!(engine.containers().len(), 1);
         let seen = lab.stt(["reap", "--dry-run"]).run().code(0);

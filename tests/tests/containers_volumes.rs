@@ -155,7 +155,7 @@ fn whoever_comes_next_removes_the_volumes_of_a_killed_run() {
     }
     drop(running.finish());
     until("the other one is gone, too", DEADLINE, || {
-        (!stt_tests::is_alive(worker)).then_some(())
+        stt_tests::is_gone(worker).then_some(())
     });
     assert_is_there(&engine, &volume, true);
     let reaped = lab.stt(["reap"]).run().code(0).stdout;
