@@ -38,6 +38,7 @@ pub(crate) fn run_flags(
             on(runner.no_fail_fast, "all"),
         ),
         ("--max-fail", "run.max-fail", runner.max_fail.clone()),
+        ("--retries", "run.retries", runner.retries.clone()),
         ("--leaks", "run.leaks", runner.leaks.clone()),
         ("--resume", "checkpoint.enabled", on(record.resume, "true")),
         (

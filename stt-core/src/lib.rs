@@ -23,6 +23,7 @@ pub mod limits;
 pub mod outcome;
 pub mod partition;
 pub mod port;
+pub mod retry;
 pub mod selection;
 pub mod units;
 

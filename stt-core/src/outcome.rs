@@ -35,6 +35,14 @@ impl TestOutcome {
     pub fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
+
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Passed | Self::Ignored => None,
+        }
+    }
 }
 
 /// Why a test failed.

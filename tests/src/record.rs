@@ -53,7 +53,7 @@ impl Record {
     /// When a test has two.
     pub fn results(&self) -> Results {
         let mut results = Results::new();
-        for entry in self.of("result") {
+        for entry in self.of("result").filter(|one| one["retried"] != true) {
             let id = id_of(entry);
             let before = results.insert(id.clone(), result_of(&entry["outcome"]));
             assert_eq!(before, None, "{id:?} has two results in the checkpoint");

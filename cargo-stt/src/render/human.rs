@@ -198,7 +198,7 @@ impl Human {
         self.stale = true;
         let slow = self.slow.contains(&result.test);
         let failed = result.outcome.is_failed();
-        let level = status::level(&result.outcome, slow, result.leak.is_some());
+        let level = self.level(result);
         let output = if failed {
             self.options.output.failure_output
         } else {
@@ -227,6 +227,28 @@ impl Human {
             }
             self.again.push(result);
         }
+    }
+
+    fn test_retried(&mut self, tried: &TestFinished, delay: Duration) {
+        // The next attempt is as quick as any.
+        let slow = self.slow.remove(&tried.test);
+        if !self.shows(StatusLevel::Fail) {
+            return;
+        }
+        let readings = self.readings(tried, slow);
+        let counter = self.blank_counter();
+        status::push_finished(&mut self.page, self.theme, tried, counter, readings);
+        status::push_delay(&mut self.page, delay);
+        let output = self.options.output.failure_output;
+        if matches!(output, ShowOutput::Immediate | ShowOutput::ImmediateFinal) {
+            self.push_output(tried);
+        }
+    }
+
+    /// From which status level on a result is shown; a flaky one as a slow one.
+    fn level(&self, result: &TestFinished) -> StatusLevel {
+        let slow = self.slow.contains(&result.test) || result.attempt.number > 1;
+        status::level(&result.outcome, slow, result.leak.is_some())
     }
 
     fn readings(&self, result: &TestFinished, slow: bool) -> Readings {
@@ -319,11 +341,8 @@ impl Human {
     /// Shows results again, the worst last: that is where the eye is when the run has ended.
     fn results_again(&mut self, summary: &Summary) {
         let mut again = std::mem::take(&mut self.again);
-        let level = |result: &TestFinished| {
-            let slow = self.slow.contains(&result.test);
-            status::level(&result.outcome, slow, result.leak.is_some())
-        };
-        again.sort_by(|a, b| level(b).cmp(&level(a)).then_with(|| a.test.cmp(&b.test)));
+        let worse = |a: &TestFinished, b: &TestFinished| self.level(b).cmp(&self.level(a));
+        again.sort_by(|a, b| worse(a, b).then_with(|| a.test.cmp(&b.test)));
         for result in again.iter().filter(|result| !result.outcome.is_failed()) {
             self.result_again(result);
         }
@@ -414,6 +433,7 @@ impl Renderer for Human {
                 ending,
             } => self.test_slow(test, *elapsed, *ending),
             Event::TestFinished(result) => self.test_finished(result),
+            Event::TestRetried { tried, delay } => self.test_retried(tried, *delay),
             Event::TestUnfinished { test, why, elapsed } => {
                 self.test_unfinished(test, *why, *elapsed);
             }

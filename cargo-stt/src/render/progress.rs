@@ -325,6 +325,7 @@ mod tests {
                 ignored: 4,
                 leaky: 1,
                 slow: 1,
+                flaky: 0,
             },
             total: 204,
             running: vec![

@@ -28,6 +28,7 @@ use stt_core::report::Stream;
 use stt_core::report::Summary;
 use stt_core::report::TestFinished;
 use stt_core::report::Warning;
+use stt_core::retry::Attempt;
 use stt_core::units::Bytes;
 use stt_core::units::Percent;
 use stt_core::units::Threshold;
@@ -186,6 +187,7 @@ impl Script {
         let mut result = TestFinished {
             test: test.clone(),
             outcome,
+            attempt: Attempt::ONLY,
             duration: Duration::from_millis(millis),
             resources: Resources {
                 cpu: Duration::from_millis(millis / 2),

@@ -18,7 +18,9 @@ use stt_core::outcome::signal_name;
 use stt_core::report::Leak;
 use stt_core::report::LeakedProcess;
 use stt_core::report::TestFinished;
+use stt_core::retry::Attempt;
 use stt_core::units::Bytes;
+use stt_core::units::show_duration;
 
 use crate::render::text::plain;
 use crate::render::text::plain_lines;
@@ -135,6 +137,21 @@ pub(super) fn push_remark(page: &mut String, theme: Theme, remark: &str) {
     }
 }
 
+/// The status word of a result or of an attempt, in nextest's words where there was more than one.
+fn word_of(result: &TestFinished) -> (String, Tone) {
+    let Attempt { number, of } = result.attempt;
+    match result.outcome {
+        TestOutcome::Passed if number > 1 => (format!("FLAKY {number}/{of}"), Tone::Warn),
+        TestOutcome::Failed(_) if of > 1 => {
+            let (word, tone) = word(&result.outcome, result.leak.is_some());
+            (format!("TRY {number} {word}"), tone)
+        }
+        TestOutcome::Passed | TestOutcome::Failed(_) | TestOutcome::Ignored => {
+            word(&result.outcome, result.leak.is_some())
+        }
+    }
+}
+
 /// The status word of a result.
 pub(super) fn word(outcome: &TestOutcome, leaky: bool) -> (String, Tone) {
     let (word, tone) = match outcome {
@@ -179,7 +196,7 @@ pub(super) fn push_finished(
     counter: Counter,
     readings: Readings,
 ) {
-    let (word, tone) = word(&result.outcome, result.leak.is_some());
+    let (word, tone) = word_of(result);
     let time = if matches!(result.outcome, TestOutcome::Ignored) {
         Time::Unknown
     } else {
@@ -198,6 +215,14 @@ pub(super) fn push_finished(
     push_reason(page, &result.outcome);
     if let Some(leak) = &result.leak {
         push_leak(page, leak);
+    }
+}
+
+/// Adds when a test is tried again, unless that is at once.
+pub(super) fn push_delay(page: &mut String, delay: Duration) {
+    if !delay.is_zero() {
+        let delay = show_duration(delay);
+        let _ = writeln!(page, "{:INDENT$}tried again in {delay}", "");
     }
 }
 
@@ -316,6 +341,7 @@ mod tests {
         TestFinished {
             test: test("app::api", "login::works"),
             outcome,
+            attempt: Attempt::ONLY,
             duration: Duration::from_millis(12),
             resources: Resources {
                 cpu: Duration::from_micros(3500),

@@ -90,7 +90,11 @@ fn push_counts(page: &mut String, theme: Theme, counts: Counts, total: usize) {
         }
     }
     let mut before = "; ";
-    for (number, word) in [(counts.slow, "slow"), (counts.leaky, "leaky")] {
+    for (number, word) in [
+        (counts.slow, "slow"),
+        (counts.flaky, "flaky"),
+        (counts.leaky, "leaky"),
+    ] {
         if number > 0 {
             let part = Painted(theme.word(Tone::Warn), format_args!("{number} {word}"));
             let _ = write!(page, "{before}{part}");
@@ -241,6 +245,7 @@ mod tests {
                 ignored: 4,
                 leaky: 1,
                 slow: 2,
+                flaky: 0,
             },
             total: 204,
             kept: 0,

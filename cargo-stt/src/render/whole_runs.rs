@@ -350,6 +350,7 @@ fn a_run_that_goes_on_after_an_earlier_leg() {
         ignored: 4,
         leaky: 1,
         slow: 0,
+        flaky: 0,
     };
     let mut script = Script::new(126, 120, kept);
     script.passed("last");

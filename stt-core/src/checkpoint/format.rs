@@ -9,7 +9,6 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::SystemTime;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -56,7 +55,7 @@ pub struct Header {
     pub run: RunId,
     /// Which leg of the run this is; the first is 1.
     pub leg: u32,
-    /// When the leg began, as [`timestamp`] has it. Text, since the file is read by people and
+    /// When the leg began, as [`timestamp`](super::timestamp) has it. Text, since the file is read by people and
     /// nothing computes with it.
     pub created: String,
     /// The workspace whose tests these are.
@@ -130,6 +129,21 @@ pub struct ResultRecord {
     /// What it left behind, a line for each thing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaks: Vec<String>,
+    /// Which attempt this was, from 1.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub attempt: u32,
+    /// Whether another attempt follows: then this is no final result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retried: bool,
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_first(attempt: &u32) -> bool {
+    *attempt == 1
 }
 
 /// What a failed test printed.
@@ -462,45 +476,18 @@ fn is_plain_word(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain)
 }
 
-/// A time as RFC 3339 text in UTC, to the second; a time before 1970 becomes 1970.
-pub fn timestamp(time: SystemTime) -> String {
-    const DAY: u64 = 24 * 60 * 60;
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let (year, month, day) = civil(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of so many days after 1970-01-01, in the Gregorian calendar. Years are
-/// counted from March on, so that the leap day is the last of its year: then the months before it
-/// all have the same lengths, 153 days for every five.
-fn civil(days: u64) -> (u64, u64, u64) {
-    const CENTURIES: u64 = 146_097; // days in 400 years
-    let days = days + 719_468; // since 0000-03-01
-    let (era, day) = (days / CENTURIES, days % CENTURIES);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let of_month = day - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    (era * 400 + year + next_year, month, of_month)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::checkpoint::fingerprint::Fingerprint;
+    use crate::checkpoint::timestamp::civil;
+    use crate::checkpoint::timestamp::timestamp;
     use crate::id::BinaryId;
     use crate::outcome::Failure;
     use proptest::prelude::*;
     use serde_json::Value;
     use std::time::Duration;
+    use std::time::SystemTime;
 
     pub(crate) fn test_id(binary: &str, name: &str) -> TestId {
         TestId::new(BinaryId::new(binary), name)
@@ -543,6 +530,8 @@ pub(super) mod tests {
             written: Some(Bytes(4096)),
             output: None,
             leaks: Vec::new(),
+            attempt: 1,
+            retried: false,
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Loaded {
     pub header: Header,
     /// One result a test, the last where there are several.
     pub results: Vec<ResultRecord>,
+    /// Failed attempts of tests that were to be tried again, in their order.
+    pub tries: Vec<ResultRecord>,
     /// Tests that were seen running and of which nothing more is known: if the leg did not end in an
     /// orderly way, they were running when the runner died. In the order of their ids.
     pub started: Vec<TestId>,
@@ -358,6 +360,7 @@ impl Lines {
 #[derive(Default)]
 struct Records {
     results: Vec<ResultRecord>,
+    tries: Vec<ResultRecord>,
     tests: HashMap<TestId, Seen>,
     stop: Option<StopNote>,
     finished: Option<RunOutcome>,
@@ -380,6 +383,11 @@ struct Seen {
 impl Records {
     fn add(&mut self, record: Record) {
         match record {
+            Record::Result(result) if result.retried => {
+                let seen = self.tests.entry(result.test.clone()).or_default();
+                seen.running = false;
+                self.tries.push(result);
+            }
             Record::Result(result) => {
                 let seen = self.tests.entry(result.test.clone()).or_default();
                 if let Some(earlier) = seen.result {
@@ -431,6 +439,7 @@ impl Records {
         Loaded {
             header,
             results: self.results,
+            tries: self.tries,
             started,
             suspects,
             stop: self.stop,

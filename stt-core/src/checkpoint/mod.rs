@@ -11,6 +11,7 @@ mod format;
 mod load;
 mod resume;
 mod tail;
+mod timestamp;
 #[cfg(test)]
 mod torture;
 
@@ -32,7 +33,6 @@ pub use format::StopCause;
 pub use format::StopNote;
 pub use format::Text;
 pub use format::UnfinishedRecord;
-pub use format::timestamp;
 pub use load::LoadError;
 pub use load::Loaded;
 pub use load::Repair;
@@ -45,3 +45,4 @@ pub use resume::ResumePlan;
 pub use resume::Selected;
 pub use resume::Suspect;
 pub use resume::plan;
+pub use timestamp::timestamp;

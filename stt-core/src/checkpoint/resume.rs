@@ -36,6 +36,8 @@ pub struct Selected {
 pub struct ResumePlan {
     /// The results that still hold, in the order of the selected tests.
     pub kept: Vec<ResultRecord>,
+    /// The failed attempts of earlier legs, of tests whose binary is the same.
+    pub tries: Vec<ResultRecord>,
     /// The tests to run.
     pub run: Vec<usize>,
     /// The tests to run last, each alone.
@@ -123,6 +125,7 @@ impl ResumePlan {
         };
         self.kept
             .retain(|result| !result.outcome.is_failed() || !failed.contains_key(&result.test));
+        self.tries.retain(|tried| !failed.contains_key(&tried.test));
         let left = |plan: &mut Self, index: usize| {
             if rest {
                 plan.run.push(index);
@@ -165,7 +168,8 @@ impl ResumePlan {
     /// stays one when this leg ends before its turn. `selected` is what the plan was made for. The
     /// results of the ignored and the condemned are new, and not among it.
     pub fn carried<'a>(&'a self, selected: &'a [Selected]) -> impl Iterator<Item = Record> + 'a {
-        let kept = self.kept.iter().cloned().map(Record::Result);
+        let kept = self.tries.iter().chain(&self.kept);
+        let kept = kept.cloned().map(Record::Result);
         let suspects = self.suspects.iter().chain(&self.left_suspects);
         let suspects = suspects.filter_map(|suspect| {
             Some(Record::Unfinished(UnfinishedRecord {
@@ -200,8 +204,13 @@ pub fn plan(loaded: &Loaded, selected: &[Selected], binaries: &[BinaryRecord]) -
         .collect();
     let mut blames = suspected(loaded);
 
+    let tries = loaded.tries.iter();
     let mut plan = ResumePlan {
         dropped: dropped(loaded, selected, state),
+        tries: tries
+            .filter(|tried| state(&tried.test.binary).is_none())
+            .cloned()
+            .collect(),
         ..ResumePlan::default()
     };
     for (index, Selected { test, ignored }) in selected.iter().enumerate() {

@@ -23,6 +23,7 @@ use super::StatusLevel;
 use super::TmpDir;
 use crate::limits::Limits;
 use crate::limits::MilliCores;
+use crate::retry::Retries;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -36,6 +37,10 @@ impl Default for Config {
                 max_fail: Some(NonZeroUsize::MIN),
                 run_ignored: RunIgnored::Default,
                 default_filter: None,
+                retries: Retries {
+                    max_delay: Some(Duration::from_secs(3600)),
+                    ..Retries::NONE
+                },
                 slow_timeout: Duration::from_secs(60),
                 terminate_after: None,
                 grace_period: Duration::from_secs(10),

@@ -60,6 +60,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::retry::Retries;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -102,6 +103,8 @@ pub struct RunConfig {
     pub run_ignored: RunIgnored,
     /// An expression for the tests that run unless somebody says otherwise; `None` for all.
     pub default_filter: Option<String>,
+    /// How failed tests are tried again.
+    pub retries: Retries,
     /// After this time a running test is called slow, and again after each multiple.
     pub slow_timeout: Duration,
     /// After so many slow timeouts a test is ended and failed; `None` for never.

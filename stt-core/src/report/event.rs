@@ -16,6 +16,7 @@ use crate::outcome::Unfinished;
 use crate::port::Port;
 use crate::port::StillHeld;
 use crate::port::in_words;
+use crate::retry::Attempt;
 use crate::units::Bytes;
 use crate::units::Percent;
 use crate::units::Threshold;
@@ -65,6 +66,13 @@ pub enum Event {
     },
     /// A test has its final result, and the checkpoint has it too.
     TestFinished(Box<TestFinished>),
+    /// A test has failed, and will be tried again. The counts are without it.
+    TestRetried {
+        /// The failed attempt.
+        tried: Box<TestFinished>,
+        /// The time until the next.
+        delay: Duration,
+    },
     /// A test was ended without a result; it stays outstanding.
     TestUnfinished {
         /// The test.
@@ -95,6 +103,8 @@ pub struct TestFinished {
     pub test: TestId,
     /// Its result.
     pub outcome: TestOutcome,
+    /// Which attempt this was.
+    pub attempt: Attempt,
     /// From its start to its exit.
     pub duration: Duration,
     /// What it used with its whole family.
@@ -197,6 +207,8 @@ pub struct Counts {
     pub leaky: usize,
     /// Of the passed and failed: how many were slow.
     pub slow: usize,
+    /// Of the passed: how many had failed before.
+    pub flaky: usize,
 }
 
 impl Counts {

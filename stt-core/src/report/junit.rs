@@ -13,6 +13,7 @@ use quick_junit::Report;
 use quick_junit::SerializeError;
 use quick_junit::TestCase;
 use quick_junit::TestCaseStatus;
+use quick_junit::TestRerun;
 use quick_junit::TestSuite;
 
 use crate::id::RunId;
@@ -40,6 +41,8 @@ const MOST: usize = 16 << 10;
 pub struct Junit {
     run: RunId,
     tests: BTreeMap<TestId, State>,
+    /// The attempts that failed before.
+    tries: BTreeMap<TestId, Vec<Done>>,
 }
 
 /// How far a test is.
@@ -77,12 +80,18 @@ impl Junit {
         Self {
             run,
             tests: outstanding.collect(),
+            tries: BTreeMap::new(),
         }
     }
 
     /// Takes in a result.
     pub fn done(&mut self, test: TestId, done: Done) {
         self.tests.insert(test, State::Done(Box::new(done)));
+    }
+
+    /// Takes in an attempt that failed, and was not the last.
+    pub fn tried(&mut self, test: TestId, done: Done) {
+        self.tries.entry(test).or_default().push(done);
     }
 
     /// Takes in that a test is ignored.
@@ -104,6 +113,7 @@ impl Junit {
     pub fn note(&mut self, event: &Event) {
         match event {
             Event::TestFinished(finished) => self.done(finished.test.clone(), Done::of(finished)),
+            Event::TestRetried { tried, .. } => self.tried(tried.test.clone(), Done::of(tried)),
             Event::TestUnfinished { test, why, elapsed } => {
                 let state = State::Unfinished(*why, *elapsed);
                 self.tests.insert(test.clone(), state);
@@ -138,7 +148,8 @@ impl Junit {
             let mut suite = TestSuite::new(clean(binary.as_str()));
             let mut time = Duration::ZERO;
             while let Some((test, state)) = tests.next_if(|(test, _)| test.binary == binary) {
-                let case = case(test, state, summary);
+                let tries = self.tries.get(test).map(Vec::as_slice);
+                let case = case(test, state, tries.unwrap_or_default(), summary);
                 time += case.time.unwrap_or_default();
                 suite.add_test_case(case);
             }
@@ -191,8 +202,16 @@ pub fn excerpt(head: &[u8], omitted: u64, tail: &[u8]) -> Option<String> {
     Some(format!("{head}\n[{cut} bytes are left out here]\n{tail}"))
 }
 
-fn case(test: &TestId, state: &State, summary: &Summary) -> TestCase {
-    let (status, time) = match state {
+fn case(test: &TestId, state: &State, tries: &[Done], summary: &Summary) -> TestCase {
+    // Of a test that never passed the first attempt is the failure, and those after it are its reruns.
+    let (main, reruns) = match (state, tries) {
+        (State::Done(last), [first, between @ ..]) if last.outcome.is_failed() => {
+            (Some(first), between.iter().chain(Some(&**last)))
+        }
+        (State::Done(done), tries) => (Some(&**done), tries.iter().chain(None)),
+        (State::Outstanding | State::Unfinished(..), tries) => (None, tries.iter().chain(None)),
+    };
+    let (mut status, time) = match state {
         State::Outstanding => {
             let message = format!("not run: {}", reason(summary));
             (error("not-run", &message), None)
@@ -206,14 +225,18 @@ fn case(test: &TestId, state: &State, summary: &Summary) -> TestCase {
             let message = format!("ended without a result: {why}");
             (error("unfinished", &message), Some(*elapsed))
         }
-        State::Done(done) => (status(&done.outcome), Some(done.duration)),
+        State::Done(done) => {
+            let done = main.unwrap_or(done);
+            (status(&done.outcome), Some(done.duration))
+        }
     };
+    status.add_reruns(reruns.filter_map(rerun));
     let mut case = TestCase::new(clean(&test.name), status);
     case.set_classname(clean(test.binary.as_str()));
     if let Some(time) = time {
         case.set_time(time);
     }
-    if let State::Done(done) = state {
+    if let Some(done) = main {
         describe(&mut case, done);
     }
     case
@@ -250,8 +273,31 @@ fn status(outcome: &TestOutcome) -> TestCaseStatus {
         }
         TestOutcome::Failed(failure) => failure,
     };
-    // An error is where the test itself could not say whether it passes.
-    let (kind, name) = match failure {
+    let (kind, name) = kind_of(failure);
+    non_success(kind, name, &failure.to_string())
+}
+
+/// An attempt that failed before; of a test that passed in the end quick-junit makes a flaky failure of it.
+fn rerun(tried: &Done) -> Option<TestRerun> {
+    let failure = tried.outcome.failure()?;
+    let (kind, name) = kind_of(failure);
+    let mut rerun = TestRerun::new(kind);
+    rerun
+        .set_type(name)
+        .set_message(clean(&failure.to_string()));
+    rerun.set_time(tried.duration);
+    if let Some(stdout) = &tried.stdout {
+        rerun.set_system_out(stdout);
+    }
+    if let Some(stderr) = &tried.stderr {
+        rerun.set_system_err(stderr);
+    }
+    Some(rerun)
+}
+
+/// An error is where the test itself could not say whether it passes.
+fn kind_of(failure: &Failure) -> (NonSuccessKind, &'static str) {
+    match failure {
         Failure::Exit(_) => (NonSuccessKind::Failure, "exit"),
         Failure::Signal(_) => (NonSuccessKind::Failure, "signal"),
         Failure::Timeout { .. } => (NonSuccessKind::Failure, "timeout"),
@@ -262,8 +308,7 @@ fn status(outcome: &TestOutcome) -> TestCaseStatus {
         Failure::Suspect { .. } => (NonSuccessKind::Error, "suspect"),
         Failure::Start { .. } => (NonSuccessKind::Error, "start"),
         Failure::Output { .. } => (NonSuccessKind::Error, "output"),
-    };
-    non_success(kind, name, &failure.to_string())
+    }
 }
 
 fn error(kind: &str, message: &str) -> TestCaseStatus {
@@ -354,6 +399,7 @@ mod tests {
     use crate::report::Counts;
     use crate::report::LeakedProcess;
     use crate::report::StopReport;
+    use crate::retry::Attempt;
 
     fn id(binary: &str, name: &str) -> TestId {
         TestId::new(BinaryId::new(binary), name)
@@ -388,6 +434,7 @@ mod tests {
         TestFinished {
             test,
             outcome,
+            attempt: Attempt::ONLY,
             duration: Duration::from_millis(12),
             resources: Resources {
                 cpu: Duration::from_micros(3500),
@@ -399,6 +446,33 @@ mod tests {
             counts: Counts::default(),
             total: 9,
         }
+    }
+
+    #[test]
+    fn attempts_that_failed_before_are_flaky_failures_or_reruns() {
+        let [flaky, broken] =
+            ["flaky", "broken"].map(|name| TestId::new(BinaryId::new("app"), name));
+        let mut junit = Junit::new(run(), [flaky.clone(), broken.clone()]);
+        let exit = |code| TestOutcome::Failed(Failure::Exit(code));
+        for (test, outcome) in [(flaky, TestOutcome::Passed), (broken, exit(3))] {
+            for code in [1, 2] {
+                junit.note(&Event::TestRetried {
+                    tried: Box::new(finished(test.clone(), exit(code))),
+                    delay: Duration::ZERO,
+                });
+            }
+            note(&mut junit, finished(test, outcome));
+        }
+        let xml = junit.to_xml(&summary(RunOutcome::Failed)).unwrap();
+        let message = |element: &str| {
+            let begin = format!("<{element} ");
+            let parts = xml.split(&begin).skip(1);
+            let code = |part: &str| part.split_once("code ")?.1.chars().next();
+            parts.filter_map(code).collect::<String>()
+        };
+        assert_eq!(message("flakyFailure"), "12", "{xml}");
+        assert_eq!(message("failure"), "1", "{xml}");
+        assert_eq!(message("rerunFailure"), "23", "{xml}");
     }
 
     fn note(junit: &mut Junit, finished: TestFinished) {

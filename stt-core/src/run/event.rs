@@ -14,6 +14,7 @@ use crate::report::Captured;
 use crate::report::GuardNotice;
 use crate::report::Leak;
 use crate::report::Warning;
+use crate::retry::Attempt;
 use crate::signal::Signal;
 use crate::units::Bytes;
 
@@ -104,6 +105,8 @@ pub(crate) enum Action {
         alone: bool,
         /// Whether its start is to be in the checkpoint before there is a process that could kill us.
         record: bool,
+        /// Which attempt this is.
+        attempt: Attempt,
     },
     /// Ask other runs for ports.
     Claim {
@@ -186,10 +189,27 @@ pub(crate) enum Notice {
         /// Who has it, in words.
         holder: String,
     },
+    /// A test has failed, and will be tried again.
+    Retried {
+        /// The test's number.
+        test: usize,
+        /// Which attempt this was.
+        attempt: Attempt,
+        /// Why.
+        outcome: TestOutcome,
+        /// The rest of what is known of its end.
+        end: Box<TestEnd>,
+        /// The counts, without it.
+        counts: crate::report::Counts,
+        /// The time until the next.
+        delay: Duration,
+    },
     /// A test has its result.
     Finished {
         /// The test's number.
         test: usize,
+        /// Which attempt this was.
+        attempt: Attempt,
         /// The result.
         outcome: TestOutcome,
         /// The rest of what is known of its end.

@@ -31,6 +31,7 @@ use crate::report;
 use crate::report::Summary;
 use crate::report::TestFinished;
 use crate::report::Warning;
+use crate::retry::Attempt;
 use crate::run::Membership;
 use crate::run::RunError;
 use crate::run::Session;
@@ -401,6 +402,7 @@ fn tell(known: Vec<ResultRecord>, job: &Job, sink: &Sink) {
         sink(report::Event::TestFinished(Box::new(TestFinished {
             test: result.test,
             outcome: result.outcome,
+            attempt: Attempt::ONLY,
             duration: result.duration,
             resources: Resources::default(),
             output: None,

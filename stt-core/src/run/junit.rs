@@ -41,6 +41,9 @@ pub fn begin_junit(run: &RunId, suite: &Suite, plan: &ResumePlan) -> Junit {
     for &test in &plan.ignored {
         junit.ignored(suite.id(test));
     }
+    for tried in &plan.tries {
+        junit.tried(tried.test.clone(), done(tried));
+    }
     for result in &plan.kept {
         junit.done(result.test.clone(), done(result));
     }

@@ -8,8 +8,10 @@ mod ending;
 mod guarding;
 mod limiting;
 mod porting;
+mod retrying;
 mod timing;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use crate::outcome::Unfinished;
 use crate::report::Counts;
 use crate::report::Progress as ProgressState;
 use crate::report::Warning;
+use crate::retry::Attempt;
+use crate::retry::Retries;
 use crate::run::event::Action;
 use crate::run::event::Event;
 use crate::run::event::Notice;
@@ -35,6 +39,8 @@ use crate::schedule::Rights;
 use crate::schedule::Slots;
 use crate::signal::Signal;
 use crate::units::Bytes;
+
+use retrying::Retrying;
 
 /// The signal as which the death of the supervisor counts (`signal(7)`).
 const SIGTERM: i32 = 15;
@@ -66,6 +72,12 @@ pub(crate) struct Setup {
     pub(crate) telling: Telling,
     /// How the run stands among others, until more is known.
     pub(crate) standing: Standing,
+    /// How failed tests are tried again.
+    pub(crate) retries: Retries,
+    /// How often tests have failed in earlier legs that were to be tried again.
+    pub(crate) tried: BTreeMap<usize, u32>,
+    /// What the times before retries are shortened by.
+    pub(crate) seed: u64,
 }
 
 /// The limits of time.
@@ -129,6 +141,8 @@ struct Running {
     memory: Option<Bytes>,
     /// What it may use.
     limits: Option<Arc<Limits>>,
+    /// Which attempt this is.
+    attempt: Attempt,
 }
 
 /// What the guard saw when it stopped the run.
@@ -178,6 +192,9 @@ pub(crate) struct Machine {
     memory: Option<Memory>,
     /// Tests that wait for ports of other runs: which port, and who has it.
     awaited: Vec<(usize, u16, String)>,
+    retrying: Retrying,
+    /// When it was told something last.
+    looked: Moment,
 }
 
 impl Machine {
@@ -205,6 +222,8 @@ impl Machine {
             peaks: Vec::new(),
             memory: None,
             awaited: Vec::new(),
+            retrying: Retrying::new(setup.retries, setup.tried, setup.seed),
+            looked: Moment::ZERO,
         };
         machine.fail_fast();
         machine
@@ -213,6 +232,7 @@ impl Machine {
     /// Takes one event and says what is to be done, in this order.
     pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.looked = now;
         match event {
             Event::Ended { slot, end } => self.ended(slot, end, now, &mut actions),
             Event::Sample(mut sample) => {
@@ -272,9 +292,10 @@ impl Machine {
             if self.suspect_runs() {
                 return;
             }
-            let Some(next) = self.next(actions) else {
+            let Some(next) = self.next(now, actions) else {
                 return;
             };
+            let attempt = self.retrying.attempt(next.test);
             let record = self.times.record_started.is_zero();
             let running = Running {
                 test: next.test,
@@ -287,6 +308,7 @@ impl Machine {
                 blamed: None,
                 memory: None,
                 limits: self.limits.get(next.test).cloned().flatten(),
+                attempt,
             };
             // The verdict never allows more tests than there are slots.
             let Some(slot) = self.slots.take(running) else {
@@ -301,6 +323,7 @@ impl Machine {
                 test: next.test,
                 alone,
                 record,
+                attempt,
             });
         }
     }
@@ -374,5 +397,7 @@ impl Machine {
 mod limits_tests;
 #[cfg(test)]
 mod ports_tests;
+#[cfg(test)]
+mod retrying_tests;
 #[cfg(test)]
 mod tests;

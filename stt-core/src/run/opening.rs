@@ -102,6 +102,7 @@ pub fn config_hash(config: &Config) -> ContentHash {
     let parts = (
         run.slow_timeout,
         run.terminate_after,
+        run.retries,
         run.leak_timeout,
         run.leaks,
         run.tmpdir,
@@ -134,6 +135,8 @@ pub(crate) fn known_results(plan: &ResumePlan, selected: &[Selected]) -> Vec<Res
         written: None,
         output: None,
         leaks: Vec::new(),
+        attempt: 1,
+        retried: false,
     };
     ignored.chain(condemned).map(result).collect()
 }

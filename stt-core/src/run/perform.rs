@@ -17,6 +17,7 @@ use crate::process::Family;
 use crate::report;
 use crate::report::GuardNotice;
 use crate::report::TestFinished;
+use crate::retry::Attempt;
 use crate::run::Sink;
 use crate::run::board::Board;
 use crate::run::claims::Claims;
@@ -73,10 +74,12 @@ impl Performer {
                 test,
                 alone,
                 record,
+                attempt,
             } => self.slots[slot].start(Order {
                 test,
                 alone,
                 record,
+                attempt,
             }),
             Action::Claim { test, ports } => {
                 if let Some(claims) = &self.claims {
@@ -174,12 +177,30 @@ impl Performer {
                 port,
                 holder,
             },
-            Notice::Finished {
+            Notice::Retried {
                 test,
+                attempt,
                 outcome,
                 end,
                 counts,
-            } => self.finished(test, outcome, *end, counts),
+                delay,
+            } => report::Event::TestRetried {
+                tried: Box::new(self.ended(test, attempt, outcome, *end, counts)),
+                delay,
+            },
+            Notice::Finished {
+                test,
+                attempt,
+                outcome,
+                end,
+                counts,
+            } => {
+                if outcome.is_failed() {
+                    self.failed.push((self.suite.id(test), outcome.clone()));
+                }
+                let finished = self.ended(test, attempt, outcome, *end, counts);
+                report::Event::TestFinished(Box::new(finished))
+            }
             Notice::Unfinished { test, why, elapsed } => report::Event::TestUnfinished {
                 test: self.suite.id(test),
                 why,
@@ -201,31 +222,29 @@ impl Performer {
         (self.sink)(event);
     }
 
-    fn finished(
+    fn ended(
         &mut self,
         test: usize,
+        attempt: Attempt,
         outcome: TestOutcome,
         end: TestEnd,
         counts: report::Counts,
-    ) -> report::Event {
-        let test = self.suite.id(test);
-        if outcome.is_failed() {
-            self.failed.push((test.clone(), outcome.clone()));
-        }
+    ) -> TestFinished {
         for process in end.leak.iter().flat_map(|leak| &leak.processes) {
             self.left.processes += 1;
             self.left.ports += process.ports.len() as u64;
         }
-        report::Event::TestFinished(Box::new(TestFinished {
-            test,
+        TestFinished {
+            test: self.suite.id(test),
             outcome,
+            attempt,
             duration: end.duration,
             resources: end.resources,
             output: end.output.map(Arc::new),
             leak: end.leak,
             counts,
             total: self.suite.len(),
-        }))
+        }
     }
 
     fn progress(&self, progress: Progress) -> Box<report::Progress> {

@@ -1,5 +1,6 @@
 //! What decides about the tests of a run, as its plan and its configuration make it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crate::checkpoint::ResumePlan;
 use crate::config::Config;
 use crate::guard::Policy;
 use crate::guard::cores;
+use crate::id::RunId;
 use crate::outcome::TestOutcome;
 use crate::report;
 use crate::report::Counts;
@@ -29,13 +31,38 @@ pub(crate) fn counts(plan: &ResumePlan) -> Counts {
     };
     for result in &plan.kept {
         match result.outcome {
-            TestOutcome::Passed => counts.passed += 1,
+            TestOutcome::Passed => {
+                counts.passed += 1;
+                counts.flaky += usize::from(result.attempt > 1);
+            }
             TestOutcome::Failed(_) => counts.failed += 1,
             TestOutcome::Ignored => counts.ignored += 1,
         }
         counts.leaky += usize::from(!result.leaks.is_empty());
     }
     counts
+}
+
+/// How often the tests have failed in earlier legs that were to be tried again, by their numbers.
+fn tried(job: &Job) -> BTreeMap<usize, u32> {
+    if job.plan.tries.is_empty() {
+        return BTreeMap::new();
+    }
+    let numbers: BTreeMap<_, _> = (0..job.suite.len())
+        .map(|test| (job.suite.id(test), test))
+        .collect();
+    let tries = job.plan.tries.iter();
+    tries
+        .filter_map(|tried| Some((*numbers.get(&tried.test)?, tried.attempt)))
+        .collect()
+}
+
+/// A number that differs from run to run.
+fn seed(run: &RunId) -> u64 {
+    let bytes = run.as_str().bytes();
+    bytes.fold(0, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(byte.into())
+    })
 }
 
 /// What the machine is made of for a job.
@@ -56,6 +83,9 @@ pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup
         counts: counts(plan),
         limits: job.suite.all_limits(),
         rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
+        retries: run.retries,
+        tried: tried(job),
+        seed: seed(&job.run),
         failures: plan.condemned.len(),
         times: Times {
             slow: run.slow_timeout,

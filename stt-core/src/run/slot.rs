@@ -38,6 +38,7 @@ use crate::process::own_peak_memory;
 use crate::process::spawn;
 use crate::report::Leak;
 use crate::report::Warning;
+use crate::retry::Attempt;
 use crate::run::containers::Containers;
 use crate::run::desk::Desk;
 use crate::run::desk::Test;
@@ -105,6 +106,8 @@ pub(crate) struct Order {
     pub(crate) alone: bool,
     /// Whether its start is written into the checkpoint first.
     pub(crate) record: bool,
+    /// Which attempt this is.
+    pub(crate) attempt: Attempt,
 }
 
 /// A slot as the dispatcher sees it.
@@ -179,7 +182,7 @@ impl Worker {
         while let Some(order) = next(orders) {
             let id = self.shared.suite.id(order.test);
             let end = self.run(order, &id);
-            self.write_down(id, &end);
+            self.write_down(order, id, &end);
             self.shared.queue.push(Event::Ended {
                 slot: self.number,
                 end: Box::new(end),
@@ -201,10 +204,10 @@ impl Worker {
             }
         };
         let numbers: Vec<_> = leases.iter().map(Lease::number).collect();
-        let (number, threads) = (self.number, shared.threads);
+        let (number, threads, attempt) = (self.number, shared.threads, order.attempt.number);
         let mut command = shared
             .suite
-            .command(order.test, id, number, threads, &numbers);
+            .command(order.test, id, attempt, number, threads, &numbers);
         if let Some(containers) = &shared.containers {
             command.extra_env.extend(containers.begin(self.number, id));
         }
@@ -314,7 +317,7 @@ impl Worker {
 
     /// Writes a result into the checkpoint. A test without one is the dispatcher's to write down,
     /// which knows whether it is a suspect.
-    fn write_down(&self, test: TestId, end: &TestEnd) {
+    fn write_down(&self, order: Order, test: TestId, end: &TestEnd) {
         let Settled::Final(outcome) = &end.settled else {
             return;
         };
@@ -330,6 +333,8 @@ impl Worker {
             written: end.resources.written,
             output: output.map(settle::recorded),
             leaks: end.leak.as_ref().map(Leak::lines).unwrap_or_default(),
+            attempt: order.attempt.number,
+            retried: order.attempt.is_followed(outcome),
         }));
     }
 

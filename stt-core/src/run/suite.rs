@@ -201,11 +201,12 @@ impl Suite {
         limits.any(limited::is_watched)
     }
 
-    /// The command that runs a test, which is `id`, in a slot and with these ports.
+    /// The command that runs a test, which is `id`, at this attempt (from 1), in a slot and with these ports.
     pub(crate) fn command(
         &self,
         test: usize,
         id: &TestId,
+        attempt: u32,
         slot: usize,
         threads: usize,
         ports: &[u16],
@@ -213,7 +214,7 @@ impl Suite {
         let case = &self.cases[test];
         let env = per_test(PerTest {
             test: id,
-            attempt: 1,
+            attempt,
             slot,
             threads,
             ports,

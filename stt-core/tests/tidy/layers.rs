@@ -18,6 +18,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "outcome",
             "partition",
             "port",
+            "retry",
             "selection",
             "units",
         ],

@@ -93,11 +93,11 @@ fn programs_get_one_object_a_line() {
     });
     script.progress(1, &[("c", 1)]);
     let expected = [
-        r#"{"type":"run-started","format":1,"run":"07070707-0707-4707-8707-070707070707","total":4,"kept":0,"binaries":2,"threads":2,"counts":{"passed":0,"failed":0,"ignored":0,"leaky":0,"slow":0}}"#,
+        r#"{"type":"run-started","format":1,"run":"07070707-0707-4707-8707-070707070707","total":4,"kept":0,"binaries":2,"threads":2,"counts":{"passed":0,"failed":0,"ignored":0,"leaky":0,"slow":0,"flaky":0}}"#,
         r#"{"type":"test-started","test":{"binary":"app","name":"a"}}"#,
-        r#"{"type":"test-finished","test":{"binary":"app","name":"a"},"outcome":"passed","duration":0.012,"cpu":0.006,"peak-memory":5242880,"counts":{"passed":1,"failed":0,"ignored":0,"leaky":0,"slow":0},"total":4}"#,
+        r#"{"type":"test-finished","test":{"binary":"app","name":"a"},"outcome":"passed","duration":0.012,"cpu":0.006,"peak-memory":5242880,"counts":{"passed":1,"failed":0,"ignored":0,"leaky":0,"slow":0,"flaky":0},"total":4}"#,
         r#"{"type":"test-slow","test":{"binary":"app","name":"b"},"elapsed":60.0,"ending":true}"#,
-        r#"{"type":"test-finished","test":{"binary":"app","name":"b\n\u001b"},"outcome":"failed","failure":{"kind":"exit","code":101,"message":"exited with code 101"},"duration":0.003,"cpu":0.001,"peak-memory":5242880,"leak":{"output-open":true,"processes":[{"pid":42,"command":"sleep 9","ports":[{"protocol":"udp","address":"::1","port":53}],"still-held":[{"protocol":"udp","address":"::1","port":53,"by":[{"pid":43,"command":"nc"}]}]}],"containers":[]},"output":{"stdout":{"text":"he�","omitted":7,"tail":"il","spilled":"out.txt"},"stderr":{"text":"grön","omitted":0}},"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0},"total":4}"#,
+        r#"{"type":"test-finished","test":{"binary":"app","name":"b\n\u001b"},"outcome":"failed","failure":{"kind":"exit","code":101,"message":"exited with code 101"},"duration":0.003,"cpu":0.001,"peak-memory":5242880,"leak":{"output-open":true,"processes":[{"pid":42,"command":"sleep 9","ports":[{"protocol":"udp","address":"::1","port":53}],"still-held":[{"protocol":"udp","address":"::1","port":53,"by":[{"pid":43,"command":"nc"}]}]}],"containers":[]},"output":{"stdout":{"text":"he�","omitted":7,"tail":"il","spilled":"out.txt"},"stderr":{"text":"grön","omitted":0}},"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0,"flaky":0},"total":4}"#,
     ];
     assert_eq!(json(piped(), &script.events), expected);
     let verbose = RenderOptions {
@@ -106,7 +106,7 @@ fn programs_get_one_object_a_line() {
     };
     assert_eq!(
         json(verbose, &script.events).last().unwrap(),
-        r#"{"type":"progress","elapsed":1.0,"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0},"total":4,"running":[{"test":{"binary":"app","name":"c"},"elapsed":1.0,"memory":62914560}],"memory":43.7,"family-memory":125829120,"family":{"processes":3,"threads":7,"descriptors":21,"cpu":1.5},"memory-threshold":80.0,"cpu":97.0,"cpu-threshold":80.0,"allowed":2,"held":false}"#
+        r#"{"type":"progress","elapsed":1.0,"counts":{"passed":1,"failed":1,"ignored":0,"leaky":0,"slow":0,"flaky":0},"total":4,"running":[{"test":{"binary":"app","name":"c"},"elapsed":1.0,"memory":62914560}],"memory":43.7,"family-memory":125829120,"family":{"processes":3,"threads":7,"descriptors":21,"cpu":1.5},"memory-threshold":80.0,"cpu":97.0,"cpu-threshold":80.0,"allowed":2,"held":false}"#
     );
     let mut silent = piped();
     silent.output.failure_output = ShowOutput::Never;
@@ -126,7 +126,7 @@ fn programs_see_what_the_guard_does_and_how_a_run_ends() {
         r#"{"type":"warning","message":"the checkpoint could not be synced:\ndisk quota","hint":"free some space"}"#,
         r#"{"type":"guard","action":"stop","reason":"memory 85 % of the machine, threshold 80 %"}"#,
         r#"{"type":"test-unfinished","test":{"binary":"app","name":"m::bigger"},"why":"stopped","elapsed":1.5}"#,
-        r#"{"type":"run-finished","run":"07070707-0707-4707-8707-070707070707","outcome":"stopped","counts":{"passed":1,"failed":0,"ignored":0,"leaky":0,"slow":0},"total":5,"kept":0,"outstanding":4,"elapsed":12.345,"failed":[],"checkpoint":"target/stt-checkpoint.json","stop":{"reason":"memory 85 % of the machine, threshold 80 %","largest":[{"test":{"binary":"app","name":"m::bigger"},"memory":4294967296}],"ended":[{"binary":"app","name":"m::bigger"}],"took":0.42},"swept":[],"swept-containers":[],"cancelled":false}"#,
+        r#"{"type":"run-finished","run":"07070707-0707-4707-8707-070707070707","outcome":"stopped","counts":{"passed":1,"failed":0,"ignored":0,"leaky":0,"slow":0,"flaky":0},"total":5,"kept":0,"outstanding":4,"elapsed":12.345,"failed":[],"checkpoint":"target/stt-checkpoint.json","stop":{"reason":"memory 85 % of the machine, threshold 80 %","largest":[{"test":{"binary":"app","name":"m::bigger"},"memory":4294967296}],"ended":[{"binary":"app","name":"m::bigger"}],"took":0.42},"swept":[],"swept-containers":[],"cancelled":false}"#,
     ];
     assert_eq!(lines[2..], expected);
 }

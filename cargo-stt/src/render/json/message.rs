@@ -68,6 +68,11 @@ enum Message<'a> {
         ending: bool,
     },
     TestFinished(Box<FinishedMessage<'a>>),
+    TestRetried {
+        #[serde(flatten)]
+        tried: Box<FinishedMessage<'a>>,
+        delay: f64,
+    },
     TestUnfinished {
         test: &'a TestId,
         why: Unfinished,
@@ -123,6 +128,10 @@ impl<'a> Message<'a> {
             Event::TestFinished(result) => {
                 Self::TestFinished(Box::new(FinishedMessage::of(result, options)))
             }
+            Event::TestRetried { tried, delay } => Self::TestRetried {
+                tried: Box::new(FinishedMessage::of(tried, options)),
+                delay: delay.as_secs_f64(),
+            },
             Event::TestUnfinished { test, why, elapsed } => Self::TestUnfinished {
                 test,
                 why: *why,
@@ -151,6 +160,7 @@ pub(super) struct CountsMessage {
     ignored: usize,
     leaky: usize,
     slow: usize,
+    flaky: usize,
 }
 
 impl From<&Counts> for CountsMessage {
@@ -161,6 +171,7 @@ impl From<&Counts> for CountsMessage {
             ignored: counts.ignored,
             leaky: counts.leaky,
             slow: counts.slow,
+            flaky: counts.flaky,
         }
     }
 }

@@ -13,7 +13,8 @@
 //! | `mechanism` (with `--verbose`) | `mechanism` |
 //! | `test-started` | `test` |
 //! | `test-slow` | `test elapsed ending` |
-//! | `test-finished` | `test outcome failure duration cpu peak-memory processes read written leak output counts total` |
+//! | `test-finished` | `test outcome failure attempt attempts duration cpu peak-memory processes read written leak output counts total` |
+//! | `test-retried` | as `test-finished`, and `delay` |
 //! | `test-unfinished` | `test why elapsed` |
 //! | `guard` | `action reason tests test memory` |
 //! | `waiting` | `next reading line stable waited go-on-in gives-up-in restart max` |
@@ -26,7 +27,9 @@
 //! (with `--verbose` at every look), and at its end. `next` is `look`, `go-on` or `give-up`; `reading`
 //! has to be at `line` for `stable`; `go-on-in` is there while it is.
 //!
-//! `test` is an object of `binary` and `name`; `counts` one of `passed failed ignored leaky slow`;
+//! `test` is an object of `binary` and `name`; `counts` one of `passed failed ignored leaky slow flaky`;
+//! `attempt` and `attempts` (at most) are there where failed tests are tried again, and `test-retried` is of one that
+//! was not the last;
 //! `outcome` of a test is `passed`, `failed` or `ignored`, and of a run `passed`, `no-tests`, `failed`,
 //! `stopped` or `interrupted`. `failure` has a `kind` (`exit signal timeout breach limit
 //! out-of-memory leak suspect start output`), a

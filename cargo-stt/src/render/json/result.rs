@@ -31,6 +31,10 @@ pub(super) struct FinishedMessage<'a> {
     #[serde(flatten)]
     outcome: OutcomeMessage<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<f64>,
@@ -64,6 +68,8 @@ impl<'a> FinishedMessage<'a> {
         Self {
             test: &result.test,
             outcome: (&result.outcome).into(),
+            attempt: (ran && result.attempt.of > 1).then_some(result.attempt.number),
+            attempts: (ran && result.attempt.of > 1).then_some(result.attempt.of),
             duration: ran.then_some(result.duration.as_secs_f64()),
             cpu: ran.then_some(result.resources.cpu.as_secs_f64()),
             // What was never started has used nothing that could be known.

@@ -63,7 +63,8 @@ impl Machine {
             wanted: if self.paused.is_some() {
                 0
             } else if self.phase == Phase::Running {
-                self.could_run(running + self.order.len() + self.rights.ready())
+                let due = self.retrying.due(self.looked);
+                self.could_run(running + self.order.len() + due + self.rights.ready())
             } else {
                 running
             },

@@ -7,6 +7,7 @@ use crate::process::Settled;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::run::event::TestEnd;
+use crate::schedule::Next;
 
 use super::Machine;
 use super::Phase;
@@ -27,12 +28,19 @@ impl Machine {
             actions.push(Action::GiveBack { test: running.test });
         }
         match end.settled {
+            Settled::Final(ref outcome) if running.attempt.is_followed(outcome) => {
+                let outcome = outcome.clone();
+                self.tried(&running, outcome, end, now, actions);
+            }
             Settled::Final(ref outcome) => {
                 let outcome = outcome.clone();
                 self.remember_peak(end.resources.peak_memory);
                 self.count(&outcome, &end, running.slow > 0);
+                let flaky = outcome == TestOutcome::Passed && running.attempt.number > 1;
+                self.counts.flaky += usize::from(flaky);
                 actions.push(Action::Show(Notice::Finished {
                     test: running.test,
+                    attempt: running.attempt,
                     outcome,
                     end,
                     counts: self.counts,
@@ -40,6 +48,30 @@ impl Machine {
             }
             Settled::Unfinished(why) => self.unfinished(&running, why, now, actions),
         }
+    }
+
+    /// A failed attempt that is not the last. Where no test starts any more the next one is for a resumed run.
+    fn tried(
+        &mut self,
+        running: &Running,
+        outcome: TestOutcome,
+        end: Box<TestEnd>,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        let next = Next {
+            test: running.test,
+            breaches: running.breaches,
+        };
+        let delay = self.retrying.later(next, running.attempt, now);
+        actions.push(Action::Show(Notice::Retried {
+            test: running.test,
+            attempt: running.attempt,
+            outcome,
+            end,
+            counts: self.counts,
+            delay,
+        }));
     }
 
     fn count(&mut self, outcome: &TestOutcome, end: &TestEnd, slow: bool) {

@@ -1,5 +1,6 @@
 //! Tests that want ports of which there is only one.
 
+use crate::clock::Moment;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::schedule::Next;
@@ -10,12 +11,12 @@ use super::Phase;
 impl Machine {
     /// How many tests have not started.
     pub(super) fn left(&self) -> usize {
-        self.order.len() + self.rights.len()
+        self.order.len() + self.retrying.len() + self.rights.len()
     }
 
-    /// Takes the next test that may start now. Whoever wants ports is asked for when he is met; for as long as the
+    /// Takes the next test that may start now: first who is tried again. Whoever wants ports is asked for when he is met; for as long as the
     /// answer is on its way a place is kept for him, and who waits for another run lets the others go first.
-    pub(super) fn next(&mut self, actions: &mut Vec<Action>) -> Option<Next> {
+    pub(super) fn next(&mut self, now: Moment, actions: &mut Vec<Action>) -> Option<Next> {
         loop {
             self.ask(actions);
             if let Some(next) = self.rights.start() {
@@ -26,7 +27,9 @@ impl Machine {
             if !self.has_place(kept) {
                 return None;
             }
-            let next = self.order.next(self.slots.taken() + self.rights.len())?;
+            let others = self.slots.taken() + self.rights.len();
+            let next = self.retrying.next(others, now);
+            let next = next.or_else(|| self.order.next(others))?;
             if !self.rights.wants(next.test) {
                 return Some(next);
             }

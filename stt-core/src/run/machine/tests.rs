@@ -64,6 +64,9 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
             base: ProgressState::default(),
         },
         standing: Standing::default(),
+        retries: Retries::NONE,
+        tried: BTreeMap::new(),
+        seed: 7,
     }
 }
 
@@ -77,14 +80,14 @@ pub(super) fn end(settled: Settled) -> Box<TestEnd> {
     })
 }
 
-fn passed(slot: usize) -> Event {
+pub(super) fn passed(slot: usize) -> Event {
     Event::Ended {
         slot,
         end: end(Settled::Final(TestOutcome::Passed)),
     }
 }
 
-fn failed(slot: usize) -> Event {
+pub(super) fn failed(slot: usize) -> Event {
     let outcome = TestOutcome::Failed(Failure::Exit(101));
     Event::Ended {
         slot,
@@ -92,7 +95,7 @@ fn failed(slot: usize) -> Event {
     }
 }
 
-fn unfinished(slot: usize, why: Unfinished) -> Event {
+pub(super) fn unfinished(slot: usize, why: Unfinished) -> Event {
     Event::Ended {
         slot,
         end: end(Settled::Unfinished(why)),

@@ -24,7 +24,8 @@ impl Machine {
             .iter()
             .filter_map(|(_, running)| running.next(&self.times));
         let progress = self.telling.progress.map(|every| self.told + every);
-        tests.chain(progress).min()
+        let retry = self.retrying.next_due(self.looked);
+        tests.chain(progress).chain(retry).min()
     }
 
     pub(super) fn pass_time(&mut self, now: Moment, actions: &mut Vec<Action>) {
@@ -64,6 +65,7 @@ impl Machine {
             for (_, running) in self.slots.iter_mut() {
                 running.started += pause;
             }
+            self.retrying.pause(pause);
         }
         self.went_on = now;
         self.pause_all(true, actions);
