@@ -269,7 +269,7 @@ pub(crate) struct RunnerArgs {
     /// Stop starting tests after this many failures
     #[arg(long, value_name = "N|all", value_parser = value_of("run.max-fail"))]
     pub(crate) max_fail: Option<String>,
-    /// Try failed tests again, this often
+    /// Try failed tests again, this often, whatever overrides say
     #[arg(long, value_name = "N", value_parser = value_of("run.retries"))]
     pub(crate) retries: Option<String>,
     /// What happens to a test that passes and leaves processes behind

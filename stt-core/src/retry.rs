@@ -1,9 +1,14 @@
 //! Whether and when a failed test is tried again. Pure.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::outcome::Failure;
 use crate::outcome::TestOutcome;
+use crate::units::write_duration;
+
+/// The longest time before a retry that anybody can ask for.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
 
 /// How failed tests are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +21,8 @@ pub struct Retries {
     pub backoff: Backoff,
     /// Whether each time is shortened by chance, to half of it at most.
     pub jitter: bool,
-    /// The longest time; `None` for no bound.
-    pub max_delay: Option<Duration>,
+    /// The longest time.
+    pub max_delay: Duration,
 }
 
 /// How the time before a retry grows.
@@ -27,6 +32,38 @@ pub enum Backoff {
     Fixed,
     /// It doubles.
     Exponential,
+}
+
+impl Backoff {
+    /// The name, as a file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Exponential => "exponential",
+        }
+    }
+}
+
+impl fmt::Display for Retries {
+    /// As a file has it: `2`, or `{ backoff = "fixed", count = 2, delay = "1s" }`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.delay.is_zero() {
+            return self.count.fmt(f);
+        }
+        let (backoff, delay) = (self.backoff.name(), write_duration(self.delay));
+        write!(
+            f,
+            "{{ backoff = \"{backoff}\", count = {}, delay = \"{delay}\"",
+            self.count
+        )?;
+        if self.backoff == Backoff::Exponential {
+            write!(f, ", max-delay = \"{}\"", write_duration(self.max_delay))?;
+        }
+        if self.jitter {
+            f.write_str(", jitter = true")?;
+        }
+        f.write_str(" }")
+    }
 }
 
 /// Which attempt of a test, and of how many.
@@ -55,7 +92,7 @@ impl Retries {
         delay: Duration::ZERO,
         backoff: Backoff::Fixed,
         jitter: false,
-        max_delay: None,
+        max_delay: LONGEST_DELAY,
     };
 
     /// The attempt of this number, from 1. One that was made under other settings may be beyond the last.
@@ -71,7 +108,7 @@ impl Retries {
             Backoff::Exponential => attempt.saturating_sub(1).min(31),
         };
         let delay = self.delay.saturating_mul(1 << doublings);
-        let delay = self.max_delay.map_or(delay, |most| delay.min(most));
+        let delay = delay.min(self.max_delay);
         if self.jitter {
             delay.mul_f64(1.0 - 0.5 * chance.clamp(0.0, 1.0))
         } else {
@@ -123,7 +160,7 @@ mod tests {
         assert_eq!(delays(retries), [1000; 4]);
         retries.backoff = Backoff::Exponential;
         assert_eq!(delays(retries), [1000, 2000, 4000, 8000]);
-        retries.max_delay = Some(3 * second);
+        retries.max_delay = 3 * second;
         assert_eq!(delays(retries), [1000, 2000, 3000, 3000]);
         retries.jitter = true;
         assert_eq!(delays(retries), [500, 1000, 1500, 1500]);

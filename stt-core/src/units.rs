@@ -227,6 +227,24 @@ pub fn parse_thousandths(text: &str, expected: &'static str) -> Result<u32, Unit
         })
 }
 
+/// A time as a file has it, which [`parse_duration`] reads again: `1s`, `1500ms`, `90s`, `2m`.
+pub fn write_duration(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 5] = [
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = duration.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    let unit = UNITS.iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
+    let (unit, name) = unit.copied().unwrap_or((1, "ns"));
+    format!("{}{name}", nanos / unit)
+}
+
 /// A time as people read it: `12 ms`, `1.5 s`, `2 m 05 s`, `1 h 00 m`.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -317,6 +335,14 @@ pub mod seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in ["0s", "1s", "1500ms", "90s", "2m", "1h", "61us", "7ns"] {
+            let time = parse_duration(text).unwrap();
+            assert_eq!(write_duration(time), text);
+        }
+    }
 
     #[test]
     fn sizes_are_read_with_their_units() {

@@ -31,8 +31,9 @@ fn a_test_that_passes_at_last_is_flaky() {
 fn a_test_that_never_passes_has_failed_once() {
     let lab = Lab::shared("counting");
     let log = lab.log();
-    let delay = ["--config", "run.retry-delay=1ms"];
-    let stt = lab.json(["--retries", "2", "--no-fail-fast"]).args(delay);
+    let junit = lab.path("report.xml");
+    let options = ["--config", "run.retry-delay=1ms", "--junit", junit.as_str()];
+    let stt = lab.json(["--retries", "2", "--no-fail-fast"]).args(options);
     let run = stt.log(&log).run().code(100);
     assert_eq!(log.count(ONE), 3);
     let report = run.report();
@@ -42,6 +43,12 @@ fn a_test_that_never_passes_has_failed_once() {
     assert_eq!(tried[1]["attempt"], 2);
     assert_eq!(tried[1]["attempts"], 3);
     assert_eq!(tried[1]["delay"], 0.001);
+    // As nextest has it: the first attempt is the failure.
+    let xml = fs_err::read_to_string(&junit).expect("it is there");
+    for (element, count) in [("failure", 1), ("rerunFailure", 2), ("flakyFailure", 0)] {
+        let found = xml.matches(&format!("<{element} ")).count();
+        assert_eq!(found, count, "{element}: {xml}");
+    }
     lab.assert_clean();
 }
 
@@ -58,10 +65,53 @@ fn a_retry_that_waits_keeps_nobody_waiting_and_a_resumed_run_takes_it_up() {
     running.signal(nix::sys::signal::Signal::SIGINT);
     drop(running.finish().signal(2).says("tried again in 1 h"));
     let resume = lab.stt(["--resume", "--retries", "1"]).log(&second_log);
-    let resumed = resume.env("COUNTING_MENDED_AT", "2").run().code(0);
-    drop(resumed.says("FLAKY 2/2"));
+    drop(resume.run().code(100).says("TRY 2 FAIL"));
     assert_eq!((first_log.count(ONE), second_log.count(ONE)), (1, 1));
+    let again = lab.stt(["--resume", "--retries", "1"]).run().code(100);
+    drop(again.says("nothing to resume"));
     lab.assert_clean();
+}
+
+#[test]
+fn a_test_that_ran_too_long_is_tried_again() {
+    let lab = Lab::shared("hostile");
+    let limits = ["slow-timeout=2s", "terminate-after=1", "retry-delay=1s"];
+    let limits = limits.map(|limit| format!("--config=run.{limit}"));
+    let stt = lab.stt(["--exact", "waits_for_go", "--retries", "1"]);
+    let mut running = stt.args(limits).spawn();
+    running.wait_for("the first attempt has ended", |running| {
+        running.stderr().contains("TRY 1 TIMEOUT").then_some(())
+    });
+    lab.go();
+    let finished = running.finish().code(0);
+    drop(finished.says("FLAKY 2/2").says("1 flaky"));
+    lab.assert_clean();
+}
+
+#[test]
+fn an_override_says_it_for_some_tests_and_who_types_says_it_for_all() {
+    let lab = Lab::shared("counting");
+    let file = lab.path("stt.toml");
+    let text =
+        |retries: &str| format!("[[overrides]]\nfilter = 'test(/^{ONE}$/)'\nretries = {retries}\n");
+    let one = ["--config-file", file.as_str(), "--exact", ONE];
+    let full =
+        "{ backoff = 'exponential', count = 2, delay = '1ms', max-delay = '1s', jitter = true }";
+    fs_err::write(&file, text(full)).expect("the laboratory is writable");
+    for (typed, attempts) in [(None, 3), (Some("--retries=0"), 1)] {
+        let log = lab.log();
+        let stt = lab.stt(one).args(typed).log(&log);
+        drop(stt.run().code(100));
+        assert_eq!(log.count(ONE), attempts, "{typed:?}");
+    }
+    let others = lab.json(["--config-file", file.as_str(), "--exact", "t00"]);
+    let finished = others.run().code(0).report();
+    let result = finished.finished("t00");
+    assert_eq!(result.get("attempts"), None, "{result:#}");
+    fs_err::write(&file, text("{ count = 2 }")).expect("the laboratory is writable");
+    let refused = lab.stt(one).run().code(96);
+    let place = format!("{file}:3:11");
+    drop(refused.says(&place).says("backoff = \"fixed\""));
 }
 
 #[test]

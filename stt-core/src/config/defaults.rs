@@ -37,10 +37,7 @@ impl Default for Config {
                 max_fail: Some(NonZeroUsize::MIN),
                 run_ignored: RunIgnored::Default,
                 default_filter: None,
-                retries: Retries {
-                    max_delay: Some(Duration::from_secs(3600)),
-                    ..Retries::NONE
-                },
+                retries: Retries::NONE,
                 slow_timeout: Duration::from_secs(60),
                 terminate_after: None,
                 grace_period: Duration::from_secs(10),

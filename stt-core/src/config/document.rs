@@ -17,6 +17,8 @@ use super::limits::SetTable;
 use super::overrides;
 use super::overrides::OverrideDraft;
 use super::problem::Problem;
+use super::retries;
+use super::retries::RETRIES;
 use super::source::ConfigFile;
 use super::source::Origin;
 use super::source::Place;
@@ -86,6 +88,9 @@ pub(super) fn read(file: &ConfigFile) -> Contents {
     contents.problems = reader.problems;
     contents
 }
+
+/// The section whose `retries` may be a table.
+const RUN: &str = "run";
 
 /// The name of the table that holds the profiles.
 const PROFILE: &str = "profile";
@@ -201,6 +206,9 @@ impl Reader<'_> {
     ) {
         for (leaf, item) in section.iter() {
             let name = format!("{section_name}.{leaf}");
+            if section_name == RUN && self.is_retries(section, leaf, item, source, entries) {
+                continue;
+            }
             let Some(key) = keys::find(&name) else {
                 let message = format!("there is no key `{}`", name.escape_debug());
                 let expected = suggestion(&name, section_name);
@@ -220,6 +228,48 @@ impl Reader<'_> {
                 self.report_key(span, &name, key.refusal(&given), key.expectation(&given));
             }
         }
+    }
+
+    /// Reads `retries` of `[run]` where it is a table, and refuses the keys that say the same beside it. Returns
+    /// whether it was one of these.
+    fn is_retries(
+        &mut self,
+        run: &dyn TableLike,
+        leaf: &str,
+        item: &Item,
+        source: Source,
+        entries: &mut Vec<Entry>,
+    ) -> bool {
+        let Some(table) = run.get(RETRIES).and_then(Item::as_table_like) else {
+            return false;
+        };
+        if leaf.starts_with(retries::OF_TABLE) {
+            let message = format!(
+                "`{}` stands beside a table `{RETRIES}`",
+                leaf.escape_debug()
+            );
+            let expected = format!("write it into the table, or `{RETRIES}` as a number");
+            self.report(key_span(run, leaf, item), message, Some(expected));
+            return true;
+        }
+        if leaf != RETRIES {
+            return false;
+        }
+        let span = item.span().unwrap_or_else(|| key_span(run, leaf, item));
+        if let Some(read) = retries::read_table(self, table, span.clone()) {
+            let place = self.place(span);
+            entries.extend(
+                retries::as_keys(&read)
+                    .into_iter()
+                    .filter_map(|(name, given)| {
+                        let place = place.clone();
+                        let origin = Origin { source, place };
+                        let key = keys::find(name)?;
+                        Some(Entry { key, given, origin })
+                    }),
+            );
+        }
+        true
     }
 
     /// The tables below `[profile]`.

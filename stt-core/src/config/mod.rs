@@ -16,6 +16,7 @@ mod ports;
 mod problem;
 mod read;
 mod resolve;
+mod retries;
 mod source;
 mod table;
 
@@ -274,7 +275,7 @@ pub enum StatusLevel {
     None,
     /// Failed tests.
     Fail,
-    /// Tests that are slow.
+    /// Tests that are slow, or passed at a second attempt or later.
     Slow,
     /// Tests that left something behind.
     Leak,

@@ -20,17 +20,20 @@ use super::limits::NO_LIMITS;
 use super::ports;
 use super::ports::PORTS;
 use super::problem::Problem;
+use super::retries;
+use super::retries::RETRIES;
 use super::source::Origin;
 use super::source::Source;
 use crate::limits::Limits;
 use crate::port::TestPorts;
+use crate::retry::Retries;
 
 /// The name of the list of tables.
 pub(super) const OVERRIDES: &str = "overrides";
 
 const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
-const KEYS: [&str; 4] = [FILTER, PLATFORM, limits::LIMITS, PORTS];
+const KEYS: [&str; 5] = [FILTER, PLATFORM, limits::LIMITS, PORTS, RETRIES];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Override {
     pub limits: Option<LimitsChoice>,
     /// The ports that each of them has, where it says something of that.
     pub ports: Option<Arc<TestPorts>>,
+    /// How they are tried again when they have failed, where it says something of that.
+    pub retries: Option<Arc<Retries>>,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -58,6 +63,7 @@ pub(super) struct OverrideDraft {
     platform: Option<Platform>,
     limits: Option<(String, Origin)>,
     ports: Option<TestPorts>,
+    retries: Option<Retries>,
     pub(super) origin: Origin,
 }
 
@@ -87,10 +93,19 @@ impl OverrideDraft {
         Some(Override {
             limits,
             ports: self.ports.map(Arc::new),
+            retries: self.retries.map(Arc::new),
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
         })
+    }
+}
+
+impl Override {
+    /// What is left of it when somebody has just said how often every test is tried again.
+    pub(super) fn without_retries(mut self) -> Option<Self> {
+        self.retries = None;
+        (self.limits.is_some() || self.ports.is_some()).then_some(self)
     }
 }
 
@@ -110,6 +125,9 @@ impl fmt::Display for Override {
         }
         if let Some(ports) = &self.ports {
             writeln!(f, "{PORTS} = {ports}")?;
+        }
+        if let Some(retries) = &self.retries {
+            writeln!(f, "{RETRIES} = {retries}")?;
         }
         Ok(())
     }
@@ -162,7 +180,8 @@ fn read_one(
     file: &Arc<str>,
 ) -> Option<OverrideDraft> {
     let before = reader.problems.len();
-    let (mut filter, mut platform, mut set, mut ports) = (None, None, None, None);
+    let (mut filter, mut platform, mut set) = (None, None, None);
+    let (mut ports, mut retries) = (None, None);
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -179,6 +198,7 @@ fn read_one(
                 set = name.map(|name| (name, Origin { source, place }));
             }
             PORTS => ports = ports::read(reader, item, value),
+            RETRIES => retries = retries::read(reader, item, value),
             other => {
                 let message = format!("an override has no key `{}`", other.escape_debug());
                 let expected = match keys::nearest_of(other, KEYS) {
@@ -199,9 +219,9 @@ fn read_one(
         return None;
     }
     let place = reader.place(span.clone());
-    if set.is_none() && ports.is_none() {
+    if set.is_none() && ports.is_none() && retries.is_none() {
         let message = "this override sets nothing".to_owned();
-        let expected = format!("it needs `{}`, `{PORTS}` or both", limits::LIMITS);
+        let expected = format!("it needs `{}`, `{PORTS}` or `{RETRIES}`", limits::LIMITS);
         reader.report(span, message, Some(expected));
         return None;
     }
@@ -210,6 +230,7 @@ fn read_one(
         platform,
         limits: set,
         ports,
+        retries,
         origin: Origin { source, place },
     })
 }
@@ -345,7 +366,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_shown_is_read_again() {
-        let text = "[[overrides]]\nfilter = \"test(/a\\\\.b/) & package(x)\"\nplatform = 'x86_64-unknown-linux-gnu'\nlimits = 'slow'\nports = [9000, 80]";
+        let text = "[[overrides]]\nfilter = \"test(/a\\\\.b/) & package(x)\"\nplatform = 'x86_64-unknown-linux-gnu'\nlimits = 'slow'\nports = [9000, 80]\nretries = { backoff = 'exponential', count = 2, delay = '1s' }";
         let first = config(text);
         let Ok(first) = first else {
             panic!("{}", first.unwrap_err());
@@ -354,7 +375,13 @@ pub(crate) mod tests {
         let bare = |one: &Override| {
             let filter = one.filter.as_ref().map(|filter| filter.text.clone());
             let (limits, ports) = (one.limits.clone(), one.ports.clone());
-            (filter, one.platform.clone(), limits, ports)
+            (
+                filter,
+                one.platform.clone(),
+                limits,
+                ports,
+                one.retries.clone(),
+            )
         };
         assert_eq!(bare(&again.overrides[0]), bare(&first.overrides[0]));
     }
@@ -372,7 +399,7 @@ pub(crate) mod tests {
                 "filter = 'all()'",
                 "1:1",
                 "this override sets nothing",
-                "it needs `limits`, `ports` or both",
+                "it needs `limits`, `ports` or `retries`",
             ),
             (
                 "filter = 'all('\nlimits = 'slow'",
@@ -414,7 +441,7 @@ pub(crate) mod tests {
                 "slow-timeout = '1s'\nlimits = 'slow'",
                 "2:1",
                 "an override has no key",
-                "its keys are filter, platform, limits, ports",
+                "its keys are filter, platform, limits, ports, retries",
             ),
         ];
         for (text, place, message, expected) in cases {

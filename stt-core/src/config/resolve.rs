@@ -88,9 +88,18 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
     let mut resolved = lay(&said.entries, cores);
     let laid = limits::lay(&said.sets);
     problems.extend(laid.problems);
+    let retries = resolved.origin("run.retries");
+    let typed = retries.is_some_and(|origin| origin.source >= Source::Environment);
     let overrides = said.overrides.into_iter();
     resolved.config.overrides = overrides
         .filter_map(|draft| draft.resolve(&laid.sets))
+        .filter_map(|one| {
+            if typed {
+                one.without_retries()
+            } else {
+                Some(one)
+            }
+        })
         .collect();
     resolved.config.limits = laid.sets;
     resolved.limits = laid.values;

@@ -18,7 +18,7 @@ use super::given::Given;
 use super::keys::Key;
 use super::limits::NO_LIMITS;
 use super::limits::is_name;
-use crate::retry::Backoff;
+use super::retries;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 
@@ -92,31 +92,23 @@ pub static KEYS: &[Key] = &[
         name: "run.retries",
         doc: "How often a failed test is tried again.",
         accepts: "a number from 0 to 1000",
-        set: |draft, given| {
-            let count = u32::try_from(given.integer()?).ok().filter(|&n| n <= 1000);
-            put(&mut draft.config.run.retries.count, count)
-        },
+        set: |draft, given| put(&mut draft.config.run.retries.count, retries::count(given)),
     },
     Key {
         name: "run.retry-delay",
         doc: "The time before a failed test is tried again.",
         accepts: r#"a time from "0s" to "1h", such as "1s""#,
-        set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=HOUR));
-            put(&mut draft.config.run.retries.delay, time)
-        },
+        set: |draft, given| put(&mut draft.config.run.retries.delay, retries::time(given)),
     },
     Key {
         name: "run.retry-backoff",
         doc: "How the time before a further retry grows: \"fixed\" or \"exponential\".",
         accepts: r#""fixed" or "exponential""#,
         set: |draft, given| {
-            let words = [
-                ("fixed", Backoff::Fixed),
-                ("exponential", Backoff::Exponential),
-            ];
-            let backoff = given.choice(&words);
-            put(&mut draft.config.run.retries.backoff, backoff)
+            put(
+                &mut draft.config.run.retries.backoff,
+                retries::backoff(given),
+            )
         },
     },
     Key {
@@ -130,8 +122,10 @@ pub static KEYS: &[Key] = &[
         doc: "The longest time before a retry.",
         accepts: r#"a time from "0s" to "1h", such as "1m""#,
         set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=HOUR)).map(Some);
-            put(&mut draft.config.run.retries.max_delay, time)
+            put(
+                &mut draft.config.run.retries.max_delay,
+                retries::time(given),
+            )
         },
     },
     Key {

@@ -1,5 +1,5 @@
-//! Which set of limits and which ports a test gets: what the first override says of it that holds for it and
-//! says something of it; else it has the limits of all tests, and no ports.
+//! Which set of limits and which ports a test gets, and how it is tried again: what the first override says of it
+//! that holds for it and says something of it; else it has the limits and the retries of all tests, and no ports.
 //!
 //! Filter expressions are nextest's, compiled by its own crate against what cargo says of the workspace.
 //! Without an override nothing of that happens. Pure.
@@ -28,11 +28,12 @@ use crate::config::Override;
 use crate::config::Problems;
 use crate::limits::Limits;
 use crate::port::TestPorts;
+use crate::retry::Retries;
 
 use super::binary::BinaryKind;
 use super::binary::TestBinary;
 
-/// What decides about the limits and the ports of a test.
+/// What decides about the limits, the ports and the retries of a test.
 #[derive(Debug, Default)]
 pub struct TestRules {
     /// The strongest first.
@@ -50,6 +51,7 @@ struct Rule {
     platform: Option<Platform>,
     limits: Option<LimitsChoice>,
     ports: Option<Arc<TestPorts>>,
+    retries: Option<Arc<Retries>>,
 }
 
 /// Why there are no rules.
@@ -129,6 +131,7 @@ impl TestRules {
                 platform: one.platform.clone(),
                 limits: one.limits.clone(),
                 ports: one.ports.clone(),
+                retries: one.retries.clone(),
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
@@ -157,6 +160,7 @@ impl TestRules {
         let context = self.context();
         let mut limits = Choice::new();
         let mut ports = Choice::new();
+        let mut retries = Choice::new();
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -176,6 +180,9 @@ impl TestRules {
             if let Some(one) = &rule.ports {
                 ports.add(filter, Some(one).filter(|ports| !ports.is_empty()));
             }
+            if let Some(one) = &rule.retries {
+                retries.add(filter, Some(one));
+            }
         }
         limits.add(None, self.default.as_ref());
         BinaryRules {
@@ -183,6 +190,7 @@ impl TestRules {
             context,
             limits,
             ports,
+            retries,
         }
     }
 }
@@ -194,6 +202,7 @@ pub struct BinaryRules<'a> {
     context: EvalContext<'a>,
     limits: Choice<'a, Limits>,
     ports: Choice<'a, TestPorts>,
+    retries: Choice<'a, Retries>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -205,6 +214,11 @@ impl<'a> BinaryRules<'a> {
     /// The ports that a test has for itself; `None` when it has none.
     pub fn ports(&self, test: &str) -> Option<&'a Arc<TestPorts>> {
         self.ports.of(&self.names, self.context, test)
+    }
+
+    /// How a test is tried again; `None` when it is as every test.
+    pub fn retries(&self, test: &str) -> Option<&'a Arc<Retries>> {
+        self.retries.of(&self.names, self.context, test)
     }
 }
 
@@ -446,21 +460,22 @@ pub(super) mod tests {
 
     #[test]
     fn each_setting_comes_from_the_first_override_that_says_something_of_it() {
-        let text = "[[overrides]]\nfilter = 'test(slow)'\nports = 2\n\
+        let text = "[[overrides]]\nfilter = 'test(slow)'\nports = 2\nretries = 3\n\
                     [[overrides]]\nfilter = 'test(a)'\nlimits = 'fast'\n\
                     [[overrides]]\nfilter = 'test(fixed)'\nports = [9000, 80]\n\
                     [[overrides]]\nfilter = 'test(bare)'\nports = 0\n\
-                    [[overrides]]\nfilter = 'package(p)'\nports = 1\nlimits = 'slow'\n";
+                    [[overrides]]\nfilter = 'package(p)'\nports = 1\nlimits = 'slow'\nretries = 0\n";
         let config = config_of(text.to_owned());
         let rules = TestRules::new(&config.overrides, None, METADATA).unwrap();
         let rules = rules.of_binary(&binary(Harness::Libtest, None));
-        for (test, limits, ports) in [
-            ("a::slow", "fast", "2"),
-            ("x::slow", "slow", "2"),
-            ("x::fixed", "slow", "[80, 9000]"),
-            ("bare", "fast", ""),
-            ("x", "slow", "1"),
+        for (test, limits, ports, retries) in [
+            ("a::slow", "fast", "2", 3),
+            ("x::slow", "slow", "2", 3),
+            ("x::fixed", "slow", "[80, 9000]", 0),
+            ("bare", "fast", "", 0),
+            ("x", "slow", "1", 0),
         ] {
+            assert_eq!(rules.retries(test).unwrap().count, retries, "{test}");
             let ports_found = rules.ports(test).map(ToString::to_string);
             assert_eq!(ports_found.unwrap_or_default(), ports, "{test}");
             assert_eq!(&*rules.limits(test).unwrap().name, limits, "{test}");

@@ -74,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) standing: Standing,
     /// How failed tests are tried again.
     pub(crate) retries: Retries,
+    /// How those are of which that is not true, by their numbers; empty when there is none.
+    pub(crate) own_retries: Vec<Option<Arc<Retries>>>,
     /// How often tests have failed in earlier legs that were to be tried again.
     pub(crate) tried: BTreeMap<usize, u32>,
     /// What the times before retries are shortened by.
@@ -200,6 +202,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// A run in which nothing has started.
     pub(crate) fn new(setup: Setup) -> Self {
+        let retrying = Retrying::new(&setup);
         let mut machine = Self {
             order: Order::new(setup.together, setup.suspects),
             rights: setup.rights,
@@ -222,7 +225,7 @@ impl Machine {
             peaks: Vec::new(),
             memory: None,
             awaited: Vec::new(),
-            retrying: Retrying::new(setup.retries, setup.tried, setup.seed),
+            retrying,
             looked: Moment::ZERO,
         };
         machine.fail_fast();

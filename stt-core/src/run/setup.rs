@@ -84,6 +84,7 @@ pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup
         limits: job.suite.all_limits(),
         rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
         retries: run.retries,
+        own_retries: job.suite.own_retries(),
         tried: tried(job),
         seed: seed(&job.run),
         failures: plan.condemned.len(),

@@ -22,6 +22,7 @@ use crate::partition::Dealer;
 use crate::partition::Partition;
 use crate::partition::sort_key;
 use crate::port::TestPorts;
+use crate::retry::Retries;
 use crate::selection::TestSelection;
 
 /// The selected tests and the binaries that hold them.
@@ -43,12 +44,14 @@ struct Case {
     limits: Option<Arc<Limits>>,
     /// The ports that it has for itself; `None` for none.
     ports: Option<Arc<TestPorts>>,
+    /// How it is tried again; `None` for as every test.
+    retries: Option<Arc<Retries>>,
 }
 
 impl Suite {
     /// The tests of the binaries that `selection` holds, in the order of the binaries and of their
-    /// listings. There is a listing for each binary, `rules` say what each test may use and which ports it has, and
-    /// `chosen` for which tests the expressions hold.
+    /// listings. There is a listing for each binary, `rules` say what each test may use, which ports it has
+    /// and how it is tried again, and `chosen` for which tests the expressions hold.
     pub fn select<'a>(
         binaries: Vec<TestBinary>,
         listings: impl IntoIterator<Item = &'a Listing>,
@@ -79,6 +82,7 @@ impl Suite {
                     ignored,
                     limits: limits.cloned(),
                     ports: rules.ports(&test.name).cloned(),
+                    retries: rules.retries(&test.name).cloned(),
                 });
             }
         }
@@ -184,6 +188,11 @@ impl Suite {
     /// What each test may use, by its number; empty when no test has limits.
     pub(crate) fn all_limits(&self) -> Vec<Option<Arc<Limits>>> {
         self.of_each(|case| case.limits.clone())
+    }
+
+    /// How each test is tried again that is not as every test, by its number; empty when there is none.
+    pub(crate) fn own_retries(&self) -> Vec<Option<Arc<Retries>>> {
+        self.of_each(|case| case.retries.clone())
     }
 
     /// What there is of each test, by its number; empty when no test has any of it.

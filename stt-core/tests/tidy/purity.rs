@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 59] = [
+pub(crate) const PURE: [&str; 60] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -16,6 +16,7 @@ pub(crate) const PURE: [&str; 59] = [
     "config/overrides",
     "config/ports",
     "config/resolve",
+    "config/retries",
     "container",
     "containers/discovery",
     "containers/errand",
@@ -68,7 +69,7 @@ pub(crate) const PURE: [&str; 59] = [
 ];
 
 /// What a decision has no use for.
-const IMPURE: [&str; 59] = [
+const IMPURE: [&str; 60] = [
     "std::fs",
     "fs_err",
     "crate::fs",

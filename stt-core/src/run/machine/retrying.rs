@@ -1,6 +1,7 @@
 //! Tests that have failed and are tried again: a deadline each, and no slot meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -9,10 +10,14 @@ use crate::retry::Attempt;
 use crate::retry::Retries;
 use crate::schedule::Next;
 
+use super::Setup;
+
 /// The tests that wait for another attempt, and how many each has had.
 #[derive(Debug)]
 pub(super) struct Retrying {
+    /// How tests are tried again that have nothing of their own.
     retries: Retries,
+    own: Vec<Option<Arc<Retries>>>,
     seed: u64,
     /// How often a test has failed.
     failed: BTreeMap<usize, u32>,
@@ -28,11 +33,12 @@ struct Waiting {
 
 impl Retrying {
     /// Nobody waits yet.
-    pub(super) fn new(retries: Retries, failed: BTreeMap<usize, u32>, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup) -> Self {
         Self {
-            retries,
-            seed,
-            failed,
+            retries: setup.retries,
+            own: setup.own_retries.clone(),
+            seed: setup.seed,
+            failed: setup.tried.clone(),
             waiting: Vec::new(),
         }
     }
@@ -50,14 +56,20 @@ impl Retrying {
     /// Which attempt the next one of a test is.
     pub(super) fn attempt(&self, test: usize) -> Attempt {
         let failed = self.failed.get(&test).copied().unwrap_or(0);
-        self.retries.attempt(failed.saturating_add(1))
+        self.of(test).attempt(failed.saturating_add(1))
+    }
+
+    /// How a test is tried again.
+    fn of(&self, test: usize) -> &Retries {
+        let own = self.own.get(test).and_then(Option::as_deref);
+        own.unwrap_or(&self.retries)
     }
 
     /// Has a test tried again. Returns the time until then.
     pub(super) fn later(&mut self, next: Next, attempt: Attempt, now: Moment) -> Duration {
         self.failed.insert(next.test, attempt.number);
         let chance = retry::chance(self.seed, next.test, attempt.number);
-        let delay = self.retries.delay(attempt.number, chance);
+        let delay = self.of(next.test).delay(attempt.number, chance);
         let due = now.saturating_add(delay);
         self.waiting.push(Waiting { next, due });
         delay

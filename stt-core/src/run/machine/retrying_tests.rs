@@ -106,3 +106,69 @@ fn a_resumed_run_goes_on_with_the_attempt_that_it_had_reached() {
     let started = machine.handle(Event::Tick, Moment::ZERO);
     assert_eq!(attempts(&started), [(0, 3, false)]);
 }
+
+#[test]
+fn who_has_retries_of_its_own_is_tried_again_by_these() {
+    let own = Retries {
+        count: 1,
+        ..Retries::NONE
+    };
+    let mut machine = Machine::new(Setup {
+        own_retries: vec![None, Some(Arc::new(own))],
+        ..setup(2, 2, &[])
+    });
+    let now = Moment::ZERO;
+    let started = machine.handle(Event::Tick, now);
+    assert_eq!(attempts(&started), [(0, 1, false), (1, 1, true)]);
+    assert_eq!(attempts(&machine.handle(failed(0), now)), []);
+    assert_eq!(machine.counts().failed, 1);
+    assert_eq!(attempts(&machine.handle(failed(1), now)), [(1, 2, false)]);
+}
+
+#[test]
+fn the_ports_of_a_test_are_asked_for_again() {
+    let ports = vec![Some([80].into())];
+    let retries = Retries {
+        count: 1,
+        ..Retries::NONE
+    };
+    let mut machine = Machine::new(Setup {
+        rights: Rights::new(ports, true),
+        retries,
+        ..setup(1, 1, &[])
+    });
+    let now = Moment::ZERO;
+    let granted = Event::Claimed { test: 0 };
+    drop(machine.handle(Event::Tick, now));
+    assert_eq!(attempts(&machine.handle(granted, now)), [(0, 1, true)]);
+    let between = machine.handle(failed(0), now);
+    let of_ports: Vec<_> = between
+        .iter()
+        .filter(|action| !matches!(action, Action::Show(_)))
+        .collect();
+    assert!(
+        matches!(
+            of_ports[..],
+            [Action::GiveBack { test: 0 }, Action::Claim { test: 0, .. }]
+        ),
+        "{between:?}"
+    );
+    let granted = Event::Claimed { test: 0 };
+    assert_eq!(attempts(&machine.handle(granted, now)), [(0, 2, false)]);
+}
+
+#[test]
+fn a_run_that_is_ended_leaves_the_next_attempt_to_a_later_leg() {
+    let mut machine = retrying(1, 1);
+    drop(machine.handle(Event::Tick, Moment::ZERO));
+    drop(machine.handle(failed(0), Moment::ZERO));
+    assert!(!machine.is_over());
+    assert_eq!(
+        machine.outline().wanted,
+        0,
+        "until then others may have its place"
+    );
+    drop(machine.handle(Event::Signal(Signal::Interrupt(2)), SECOND));
+    assert!(machine.is_over());
+    assert_eq!(machine.counts(), Counts::default());
+}

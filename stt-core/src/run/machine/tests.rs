@@ -65,6 +65,7 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         },
         standing: Standing::default(),
         retries: Retries::NONE,
+        own_retries: Vec::new(),
         tried: BTreeMap::new(),
         seed: 7,
     }
@@ -643,6 +644,10 @@ struct Model {
     done: BTreeSet<usize>,
     /// The tests that must be alone.
     alone: BTreeSet<usize>,
+    /// How often tests have failed that are tried again.
+    failed: BTreeMap<usize, u32>,
+    /// The last attempt of each test.
+    attempts: BTreeMap<usize, Attempt>,
 }
 
 impl Model {
@@ -658,6 +663,18 @@ impl Model {
             assert!(!lonely || self.running.len() == 1, "a suspect has company");
         }
         assert!(self.running.len() <= threads);
+        for action in actions {
+            if let Action::Start { test, attempt, .. } = action {
+                let failed = self.failed.get(test).copied().unwrap_or(0);
+                assert_eq!(
+                    attempt.number,
+                    failed + 1,
+                    "an attempt is left out or repeated"
+                );
+                assert!(attempt.number <= attempt.of, "one attempt too many");
+                self.attempts.insert(*test, *attempt);
+            }
+        }
         for (slot, reason, grace) in ends(actions) {
             let (_, known, longest) = self.running.get_mut(&slot).expect("somebody is ended");
             assert!(
@@ -690,8 +707,12 @@ impl Model {
             None if passes => Settled::Final(TestOutcome::Passed),
             None => Settled::Final(TestOutcome::Failed(Failure::Exit(1))),
         };
-        if matches!(settled, Settled::Final(_)) {
-            assert!(self.done.insert(test), "a test finishes twice");
+        if let Settled::Final(outcome) = &settled {
+            if self.attempts[&test].is_followed(outcome) {
+                *self.failed.entry(test).or_default() += 1;
+            } else {
+                assert!(self.done.insert(test), "a test finishes twice");
+            }
         }
         Some(Event::Ended {
             slot,
@@ -708,6 +729,7 @@ proptest! {
         suspects in 0..3_usize,
         shed in any::<bool>(),
         max_fail in 0..4_usize,
+        retries in 0..3_u32,
         limit in prop::option::of(1..40_u64),
         steps in prop::collection::vec(step(), 0..120),
     ) {
@@ -716,6 +738,7 @@ proptest! {
         let on_breach = if shed { OnBreach::Shed } else { OnBreach::Stop };
         setup.policy = Some(Policy::new(&guard(on_breach), 2));
         setup.max_fail = NonZeroUsize::new(max_fail);
+        setup.retries = Retries { count: retries, delay: SECOND, ..Retries::NONE };
         let limits = Limits {
             memory: limit.map(|limit| Bytes(limit * 1_000_000_000)),
             time: limit.map(Duration::from_secs),
