@@ -229,7 +229,7 @@ impl Human {
         }
     }
 
-    fn test_retried(&mut self, tried: &TestFinished, delay: Duration) {
+    fn test_retried(&mut self, tried: &TestFinished, delay: Option<Duration>) {
         // The next attempt is as quick as any.
         let slow = self.slow.remove(&tried.test);
         if !self.shows(StatusLevel::Fail) {

@@ -218,9 +218,9 @@ pub(super) fn push_finished(
     }
 }
 
-/// Adds when a test is tried again, unless that is at once.
-pub(super) fn push_delay(page: &mut String, delay: Duration) {
-    if !delay.is_zero() {
+/// Adds when a test is tried again, unless that is at once or in a later run.
+pub(super) fn push_delay(page: &mut String, delay: Option<Duration>) {
+    if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
         let delay = show_duration(delay);
         let _ = writeln!(page, "{:INDENT$}tried again in {delay}", "");
     }

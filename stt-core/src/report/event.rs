@@ -66,12 +66,12 @@ pub enum Event {
     },
     /// A test has its final result, and the checkpoint has it too.
     TestFinished(Box<TestFinished>),
-    /// A test has failed, and will be tried again. The counts are without it.
+    /// A test has failed, and is to be tried again. The counts are without it.
     TestRetried {
         /// The failed attempt.
         tried: Box<TestFinished>,
-        /// The time until the next.
-        delay: Duration,
+        /// The time until the next; `None` when the run ends before, and a resumed one tries it.
+        delay: Option<Duration>,
     },
     /// A test was ended without a result; it stays outstanding.
     TestUnfinished {

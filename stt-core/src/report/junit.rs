@@ -458,7 +458,7 @@ mod tests {
             for code in [1, 2] {
                 junit.note(&Event::TestRetried {
                     tried: Box::new(finished(test.clone(), exit(code))),
-                    delay: Duration::ZERO,
+                    delay: Some(Duration::ZERO),
                 });
             }
             note(&mut junit, finished(test, outcome));

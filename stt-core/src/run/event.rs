@@ -201,8 +201,8 @@ pub(crate) enum Notice {
         end: Box<TestEnd>,
         /// The counts, without it.
         counts: crate::report::Counts,
-        /// The time until the next.
-        delay: Duration,
+        /// The time until the next; `None` when no test starts any more.
+        delay: Option<Duration>,
     },
     /// A test has its result.
     Finished {

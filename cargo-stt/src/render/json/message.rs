@@ -71,7 +71,8 @@ enum Message<'a> {
     TestRetried {
         #[serde(flatten)]
         tried: Box<FinishedMessage<'a>>,
-        delay: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delay: Option<f64>,
     },
     TestUnfinished {
         test: &'a TestId,
@@ -130,7 +131,7 @@ impl<'a> Message<'a> {
             }
             Event::TestRetried { tried, delay } => Self::TestRetried {
                 tried: Box::new(FinishedMessage::of(tried, options)),
-                delay: delay.as_secs_f64(),
+                delay: delay.map(|delay| delay.as_secs_f64()),
             },
             Event::TestUnfinished { test, why, elapsed } => Self::TestUnfinished {
                 test,

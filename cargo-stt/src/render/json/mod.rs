@@ -14,7 +14,7 @@
 //! | `test-started` | `test` |
 //! | `test-slow` | `test elapsed ending` |
 //! | `test-finished` | `test outcome failure attempt attempts duration cpu peak-memory processes read written leak output counts total` |
-//! | `test-retried` | as `test-finished`, and `delay` |
+//! | `test-retried` | as `test-finished`, and `delay` unless the run ends before |
 //! | `test-unfinished` | `test why elapsed` |
 //! | `guard` | `action reason tests test memory` |
 //! | `waiting` | `next reading line stable waited go-on-in gives-up-in restart max` |

@@ -70,7 +70,7 @@ impl Machine {
             outcome,
             end,
             counts: self.counts,
-            delay,
+            delay: (self.phase == Phase::Running).then_some(delay),
         }));
     }
 

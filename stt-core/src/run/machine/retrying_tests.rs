@@ -172,3 +172,27 @@ fn a_run_that_is_ended_leaves_the_next_attempt_to_a_later_leg() {
     assert!(machine.is_over());
     assert_eq!(machine.counts(), Counts::default());
 }
+
+#[test]
+fn who_fails_while_the_run_ends_is_told_of_no_next_attempt() {
+    let mut machine = retrying(2, 2);
+    drop(machine.handle(Event::Tick, Moment::ZERO));
+    let delays = |actions: &[Action]| {
+        let delays = actions.iter().filter_map(|action| {
+            if let Action::Show(Notice::Retried { delay, .. }) = action {
+                return Some(*delay);
+            }
+            None
+        });
+        delays.collect::<Vec<_>>()
+    };
+    let actions = machine.handle(failed(0), Moment::ZERO);
+    assert_eq!(delays(&actions), [Some(SECOND)]);
+    let outcome = TestOutcome::Failed(Failure::OutOfMemory { peak: Bytes(1) });
+    let end = end(Settled::Final(outcome));
+    drop(machine.handle(Event::Tick, SECOND));
+    drop(machine.handle(Event::Ended { slot: 0, end }, SECOND));
+    assert_eq!(delays(&machine.handle(failed(1), SECOND)), [None]);
+    assert!(machine.is_over() && machine.was_cancelled());
+    assert_eq!(machine.counts().failed, 1);
+}
