@@ -120,6 +120,11 @@ impl Github {
                 "the summary of this step names them",
             );
         }
+        if summary.counts.flaky > 0 {
+            let title = count(summary.counts.flaky, "flaky test", "flaky tests");
+            let text = "failed at first, and passed when tried again";
+            push_annotation(&mut page, "warning", None, &title, text);
+        }
         if summary.counts.leaky > 0 {
             let title = count(summary.counts.leaky, "test left", "tests left");
             let title = format!("{title} something behind");
@@ -134,12 +139,15 @@ impl Github {
         let mut page = format!("### cargo stt: {}\n\n", headline(summary));
         let counts = summary.counts;
         let took = show_duration(summary.elapsed);
-        let _ = writeln!(page, "| passed | failed | ignored | leaky | slow | time |");
-        let _ = writeln!(page, "|-:|-:|-:|-:|-:|-:|");
         let _ = writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {took} |\n",
-            counts.passed, counts.failed, counts.ignored, counts.leaky, counts.slow
+            "| passed | failed | flaky | ignored | leaky | slow | time |"
+        );
+        let _ = writeln!(page, "|-:|-:|-:|-:|-:|-:|-:|");
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} | {took} |\n",
+            counts.passed, counts.failed, counts.flaky, counts.ignored, counts.leaky, counts.slow
         );
         if let Some(stop) = &summary.stop {
             let _ = writeln!(page, "The guard stopped the run: {}.\n", html(&stop.reason));

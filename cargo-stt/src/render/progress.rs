@@ -424,7 +424,7 @@ mod tests {
         assert_eq!(lines(&progress, 80, 4, &[]).len(), 3);
         assert_eq!(lines(&progress, 80, 5, &[]).len(), 4);
         progress.awaited.push(awaited(9000));
-        let two = " 2 tests wait for port 8080, in use by…";
+        let two = " 2 tests wait for port 8080, in use b…";
         assert_eq!(lines(&progress, 40, 24, &[])[2], two);
     }
 

@@ -69,7 +69,7 @@ pub(crate) const PURE: [&str; 60] = [
 ];
 
 /// What a decision has no use for.
-const IMPURE: [&str; 60] = [
+const IMPURE: [&str; 28] = [
     "std::fs",
     "fs_err",
     "crate::fs",
