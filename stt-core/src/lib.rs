@@ -25,6 +25,7 @@ pub mod partition;
 pub mod port;
 pub mod retry;
 pub mod selection;
+pub mod times;
 pub mod units;
 
 pub mod config;

@@ -19,6 +19,7 @@ mod resolve;
 mod retries;
 mod source;
 mod table;
+mod times;
 
 pub use bare::check_value;
 pub use expression::DEFAULT_FILTER;

@@ -24,16 +24,29 @@ use super::retries;
 use super::retries::RETRIES;
 use super::source::Origin;
 use super::source::Source;
+use super::times;
+use super::times::TIMES;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
+use crate::times::TestTimes;
 
 /// The name of the list of tables.
 pub(super) const OVERRIDES: &str = "overrides";
 
 const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
-const KEYS: [&str; 5] = [FILTER, PLATFORM, limits::LIMITS, PORTS, RETRIES];
+const KEYS: [&str; 9] = [
+    FILTER,
+    PLATFORM,
+    limits::LIMITS,
+    PORTS,
+    RETRIES,
+    TIMES[0],
+    TIMES[1],
+    TIMES[2],
+    TIMES[3],
+];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +61,8 @@ pub struct Override {
     pub ports: Option<Arc<TestPorts>>,
     /// How they are tried again when they have failed, where it says something of that.
     pub retries: Option<Arc<Retries>>,
+    /// Their times, as far as it says something of these.
+    pub times: TestTimes,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -64,6 +79,7 @@ pub(super) struct OverrideDraft {
     limits: Option<(String, Origin)>,
     ports: Option<TestPorts>,
     retries: Option<Retries>,
+    times: TestTimes,
     pub(super) origin: Origin,
 }
 
@@ -94,6 +110,7 @@ impl OverrideDraft {
             limits,
             ports: self.ports.map(Arc::new),
             retries: self.retries.map(Arc::new),
+            times: self.times,
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -105,7 +122,8 @@ impl Override {
     /// What is left of it when somebody has just said how often every test is tried again.
     pub(super) fn without_retries(mut self) -> Option<Self> {
         self.retries = None;
-        (self.limits.is_some() || self.ports.is_some()).then_some(self)
+        let sets = self.limits.is_some() || self.ports.is_some() || !self.times.is_empty();
+        sets.then_some(self)
     }
 }
 
@@ -129,7 +147,7 @@ impl fmt::Display for Override {
         if let Some(retries) = &self.retries {
             writeln!(f, "{RETRIES} = {retries}")?;
         }
-        Ok(())
+        self.times.fmt(f)
     }
 }
 
@@ -181,7 +199,7 @@ fn read_one(
 ) -> Option<OverrideDraft> {
     let before = reader.problems.len();
     let (mut filter, mut platform, mut set) = (None, None, None);
-    let (mut ports, mut retries) = (None, None);
+    let (mut ports, mut retries, mut times) = (None, None, TestTimes::default());
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -199,6 +217,7 @@ fn read_one(
             }
             PORTS => ports = ports::read(reader, item, value),
             RETRIES => retries = retries::read(reader, item, value),
+            name if TIMES.contains(&name) => times::read(reader, &mut times, name, item, value),
             other => {
                 let message = format!("an override has no key `{}`", other.escape_debug());
                 let expected = match keys::nearest_of(other, KEYS) {
@@ -219,9 +238,9 @@ fn read_one(
         return None;
     }
     let place = reader.place(span.clone());
-    if set.is_none() && ports.is_none() && retries.is_none() {
+    if set.is_none() && ports.is_none() && retries.is_none() && times.is_empty() {
         let message = "this override sets nothing".to_owned();
-        let expected = format!("it needs `{}`, `{PORTS}` or `{RETRIES}`", limits::LIMITS);
+        let expected = format!("what it may set is {}", KEYS[2..].join(", "));
         reader.report(span, message, Some(expected));
         return None;
     }
@@ -231,6 +250,7 @@ fn read_one(
         limits: set,
         ports,
         retries,
+        times,
         origin: Origin { source, place },
     })
 }
@@ -326,6 +346,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn times_are_read_one_by_one_and_as_nextests_table() {
+        let text = "[[overrides]]\nfilter = 'all()'\nleak-timeout = '1s'\ngrace-period = '2s'\n\
+                    [[overrides]]\nfilter = 'all()'\nslow-timeout = { period = '5s', terminate-after = 2 }\n\
+                    [[overrides]]\nfilter = 'all()'\nslow-timeout = { period = '5s' }\n\
+                    [[overrides]]\nfilter = 'all()'\nterminate-after = 0\n";
+        let config = config(text).unwrap();
+        let times: Vec<_> = config
+            .overrides
+            .iter()
+            .map(|one| one.times.to_string())
+            .collect();
+        let expected = [
+            "terminate-after = 0\n",
+            "slow-timeout = \"5s\"\nterminate-after = 0\n",
+            "slow-timeout = \"5s\"\nterminate-after = 2\n",
+            "grace-period = \"2s\"\nleak-timeout = \"1s\"\n",
+        ];
+        let mut given = times.clone();
+        given.sort();
+        let mut wanted = expected.map(str::to_owned).to_vec();
+        wanted.sort();
+        assert_eq!(given, wanted);
+    }
+
+    #[test]
     fn the_strongest_override_stands_first() {
         let two = "[[overrides]]\nfilter = 'test(F1)'\nlimits = 'fast'\n\
                    [[overrides]]\nfilter = 'test(F2)'\nlimits = 'none'\n\
@@ -386,6 +431,63 @@ pub(crate) mod tests {
         assert_eq!(bare(&again.overrides[0]), bare(&first.overrides[0]));
     }
 
+    /// A text, the place of its mistake, what is wrong, and what would be right.
+    type Mistake = (&'static str, &'static str, &'static str, &'static str);
+
+    fn assert_named(cases: &[Mistake]) {
+        for (text, place, message, expected) in cases {
+            for header in ["[[overrides]]", "[[profile.ci.overrides]]"] {
+                let shown = config(&format!("{header}\n{text}"))
+                    .unwrap_err()
+                    .to_string();
+                assert_eq!(shown.matches("-->").count(), 1, "{text}: {shown}");
+                for part in [format!("stt.toml:{place}").as_str(), message, expected] {
+                    assert!(shown.contains(part), "{text}: {shown}");
+                }
+            }
+        }
+        let shown = config("[overrides]\nlimits = 'slow'")
+            .unwrap_err()
+            .to_string();
+        assert!(shown.contains("each begins with [[overrides]]"), "{shown}");
+    }
+
+    #[test]
+    fn mistakes_in_times_are_named_where_they_are() {
+        assert_named(&[
+            (
+                "filter = 'all()'\nslow-timeout = 'soon'",
+                "3:16",
+                "`slow-timeout` can't be `soon`",
+                "expected a time from \"1ms\" to \"365d\"",
+            ),
+            (
+                "filter = 'all()'\nslow-timeout = { period = '1s', terminate-after = -1 }",
+                "3:51",
+                "`terminate-after` can't be `-1`",
+                "expected a number; 0 for never",
+            ),
+            (
+                "filter = 'all()'\nslow-timeout = { terminate-after = 1 }",
+                "3:36",
+                "`slow-timeout` does not say after which time",
+                "it needs `period`",
+            ),
+            (
+                "filter = 'all()'\nslow-timeout = { perod = '1s', period = '1s' }",
+                "3:18",
+                "`slow-timeout` has no key `perod`",
+                "did you mean `period`?",
+            ),
+            (
+                "filter = 'all()'\nleak-timeout = '2h'",
+                "3:16",
+                "`leak-timeout` can't be `2h`",
+                "expected a time from \"0s\" to \"1h\"",
+            ),
+        ]);
+    }
+
     #[test]
     fn mistakes_are_named_where_they_are() {
         let cases = [
@@ -399,7 +501,7 @@ pub(crate) mod tests {
                 "filter = 'all()'",
                 "1:1",
                 "this override sets nothing",
-                "it needs `limits`, `ports` or `retries`",
+                "what it may set is limits, ports, retries, slow-timeout",
             ),
             (
                 "filter = 'all('\nlimits = 'slow'",
@@ -438,27 +540,13 @@ pub(crate) mod tests {
                 "did you mean `filter`?",
             ),
             (
-                "slow-timeout = '1s'\nlimits = 'slow'",
+                "timeout-of = '1s'\nlimits = 'slow'",
                 "2:1",
                 "an override has no key",
-                "its keys are filter, platform, limits, ports, retries",
+                "its keys are filter, platform, limits, ports, retries, slow-timeout",
             ),
         ];
-        for (text, place, message, expected) in cases {
-            for header in ["[[overrides]]", "[[profile.ci.overrides]]"] {
-                let shown = config(&format!("{header}\n{text}"))
-                    .unwrap_err()
-                    .to_string();
-                assert_eq!(shown.matches("-->").count(), 1, "{text}: {shown}");
-                for part in [&format!("stt.toml:{place}"), message, expected] {
-                    assert!(shown.contains(part), "{text}: {shown}");
-                }
-            }
-        }
-        let shown = config("[overrides]\nlimits = 'slow'")
-            .unwrap_err()
-            .to_string();
-        assert!(shown.contains("each begins with [[overrides]]"), "{shown}");
+        assert_named(&cases);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::keys::Key;
 use super::limits::NO_LIMITS;
 use super::limits::is_name;
 use super::retries;
+use super::times;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 
@@ -133,8 +134,10 @@ pub static KEYS: &[Key] = &[
         doc: "After this time a running test is called slow, and again after each multiple of it.",
         accepts: r#"a time from "1ms" to "365d", such as "60s""#,
         set: |draft, given| {
-            let time = given.time(&(MILLISECOND..=YEAR));
-            put(&mut draft.config.run.slow_timeout, time)
+            put(
+                &mut draft.config.run.slow_timeout,
+                times::slow_timeout(given),
+            )
         },
     },
     Key {
@@ -142,12 +145,9 @@ pub static KEYS: &[Key] = &[
         doc: "After so many slow timeouts a test is ended and failed.",
         accepts: "a number; 0 for never",
         set: |draft, given| {
-            let count = usize::try_from(given.integer()?)
-                .ok()
-                .filter(|&n| n <= 1_000_000);
             put(
                 &mut draft.config.run.terminate_after,
-                count.map(NonZeroUsize::new),
+                times::terminate_after(given).map(NonZeroUsize::new),
             )
         },
     },
@@ -155,19 +155,13 @@ pub static KEYS: &[Key] = &[
         name: "run.grace-period",
         doc: "How long a test that is ended may take to clean up before it is killed.",
         accepts: r#"a time from "0s" to "1h", such as "10s""#,
-        set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=HOUR));
-            put(&mut draft.config.run.grace_period, time)
-        },
+        set: |draft, given| put(&mut draft.config.run.grace_period, times::short(given)),
     },
     Key {
         name: "run.leak-timeout",
         doc: "How long a test's output may stay open after its process has exited.",
         accepts: r#"a time from "0s" to "1h", such as "200ms""#,
-        set: |draft, given| {
-            let time = given.time(&(Duration::ZERO..=HOUR));
-            put(&mut draft.config.run.leak_timeout, time)
-        },
+        set: |draft, given| put(&mut draft.config.run.leak_timeout, times::short(given)),
     },
     Key {
         name: "run.leaks",

@@ -29,6 +29,7 @@ use crate::config::Problems;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
+use crate::times::TestTimes;
 
 use super::binary::BinaryKind;
 use super::binary::TestBinary;
@@ -52,6 +53,7 @@ struct Rule {
     limits: Option<LimitsChoice>,
     ports: Option<Arc<TestPorts>>,
     retries: Option<Arc<Retries>>,
+    times: TestTimes,
 }
 
 /// Why there are no rules.
@@ -132,6 +134,7 @@ impl TestRules {
                 limits: one.limits.clone(),
                 ports: one.ports.clone(),
                 retries: one.retries.clone(),
+                times: one.times,
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
@@ -161,6 +164,7 @@ impl TestRules {
         let mut limits = Choice::new();
         let mut ports = Choice::new();
         let mut retries = Choice::new();
+        let mut times = Vec::new();
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -183,6 +187,9 @@ impl TestRules {
             if let Some(one) = &rule.retries {
                 retries.add(filter, Some(one));
             }
+            if !rule.times.is_empty() {
+                times.push((filter, rule.times));
+            }
         }
         limits.add(None, self.default.as_ref());
         BinaryRules {
@@ -191,6 +198,7 @@ impl TestRules {
             limits,
             ports,
             retries,
+            times,
         }
     }
 }
@@ -203,6 +211,8 @@ pub struct BinaryRules<'a> {
     limits: Choice<'a, Limits>,
     ports: Choice<'a, TestPorts>,
     retries: Choice<'a, Retries>,
+    /// What some of the tests have, the strongest first; a filter holds for some tests, none for all.
+    times: Vec<(Option<&'a CompiledExpr>, TestTimes)>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -219,6 +229,24 @@ impl<'a> BinaryRules<'a> {
     /// How a test is tried again; `None` when it is as every test.
     pub fn retries(&self, test: &str) -> Option<&'a Arc<Retries>> {
         self.retries.of(&self.names, self.context, test)
+    }
+
+    /// The times that a test has for itself; `None` when it has none.
+    pub fn times(&self, test: &str) -> Option<TestTimes> {
+        if self.times.is_empty() {
+            return None;
+        }
+        let query = TestQuery {
+            binary_query: self.names.query(),
+            test_name: &TestCaseName::new(test),
+        };
+        let holds = |filter: &CompiledExpr| filter.matches_test(&query, &self.context);
+        let held = self
+            .times
+            .iter()
+            .filter(|(filter, _)| filter.is_none_or(holds));
+        let times = held.fold(TestTimes::default(), |times, (_, weaker)| times.or(*weaker));
+        (!times.is_empty()).then_some(times)
     }
 }
 

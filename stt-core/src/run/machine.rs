@@ -38,6 +38,7 @@ use crate::schedule::Order;
 use crate::schedule::Rights;
 use crate::schedule::Slots;
 use crate::signal::Signal;
+use crate::times::TestTimes;
 use crate::units::Bytes;
 
 use retrying::Retrying;
@@ -76,6 +77,8 @@ pub(crate) struct Setup {
     pub(crate) retries: Retries,
     /// How those are of which that is not true, by their numbers; empty when there is none.
     pub(crate) own_retries: Vec<Option<Arc<Retries>>>,
+    /// The times that tests have for themselves, by their numbers; empty when none has any.
+    pub(crate) own_times: Vec<Option<TestTimes>>,
     /// How often tests have failed in earlier legs that were to be tried again.
     pub(crate) tried: BTreeMap<usize, u32>,
     /// What the times before retries are shortened by.
@@ -95,6 +98,20 @@ pub(crate) struct Times {
     pub(crate) guard_grace: Duration,
     /// After this time a test is written down as started; at zero before it starts.
     pub(crate) record_started: Duration,
+}
+
+impl Times {
+    /// These, but for what a test has for itself.
+    fn with(self, own: TestTimes) -> Self {
+        Self {
+            slow: own.slow_timeout.unwrap_or(self.slow),
+            terminate_after: own
+                .terminate_after
+                .map_or(self.terminate_after, NonZeroUsize::new),
+            grace: own.grace_period.unwrap_or(self.grace),
+            ..self
+        }
+    }
 }
 
 /// What is told while nothing ends.
@@ -145,6 +162,8 @@ struct Running {
     limits: Option<Arc<Limits>>,
     /// Which attempt this is.
     attempt: Attempt,
+    /// The limits of time that hold for it.
+    times: Times,
 }
 
 /// What the guard saw when it stopped the run.
@@ -179,6 +198,7 @@ pub(crate) struct Machine {
     max_fail: Option<NonZeroUsize>,
     limits: Vec<Option<Arc<Limits>>>,
     times: Times,
+    own_times: Vec<Option<TestTimes>>,
     telling: Telling,
     /// When the progress was told last.
     told: Moment,
@@ -216,6 +236,7 @@ impl Machine {
             max_fail: setup.max_fail,
             limits: setup.limits,
             times: setup.times,
+            own_times: setup.own_times,
             telling: setup.telling,
             told: Moment::ZERO,
             paused: None,
@@ -312,6 +333,7 @@ impl Machine {
                 memory: None,
                 limits: self.limits.get(next.test).cloned().flatten(),
                 attempt,
+                times: self.times_of(next.test),
             };
             // The verdict never allows more tests than there are slots.
             let Some(slot) = self.slots.take(running) else {
@@ -329,6 +351,12 @@ impl Machine {
                 attempt,
             });
         }
+    }
+
+    /// The limits of time that hold for a test.
+    fn times_of(&self, test: usize) -> Times {
+        let own = self.own_times.get(test).copied().flatten();
+        own.map_or(self.times, |own| self.times.with(own))
     }
 
     /// Whether a test runs that must run alone.

@@ -97,7 +97,8 @@ pub fn config_hash(config: &Config) -> ContentHash {
     let default = run.limits.as_deref().map(|name| config.limits.choose(name));
     let overrides = config.overrides.iter().map(|one| {
         let filter = one.filter.as_ref().map(|filter| &filter.text);
-        (filter, &one.platform, &one.limits, &one.ports, &one.retries)
+        let sets = (&one.limits, &one.ports, &one.retries, one.times);
+        (filter, &one.platform, sets)
     });
     let parts = (
         run.slow_timeout,

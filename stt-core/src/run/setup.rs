@@ -85,6 +85,7 @@ pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup
         rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
         retries: run.retries,
         own_retries: job.suite.own_retries(),
+        own_times: job.suite.own_times(),
         tried: tried(job),
         seed: seed(&job.run),
         failures: plan.condemned.len(),

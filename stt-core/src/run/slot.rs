@@ -378,7 +378,10 @@ impl Shared {
         let run = (variables::STT_RUN_ID, self.run.as_str());
         let test = id.to_string();
         Terms {
-            leak_timeout: self.leak_timeout,
+            leak_timeout: self
+                .suite
+                .leak_timeout(order.test)
+                .unwrap_or(self.leak_timeout),
             marker: Marker::new([run, (variables::STT_TEST_ID, test.as_str())]),
             exclusive: order.alone,
         }

@@ -1,6 +1,7 @@
 //! The tests of a run, by their numbers: many, so each costs a name and little else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checkpoint::Selected;
 use crate::command::CommandLine;
@@ -24,6 +25,7 @@ use crate::partition::sort_key;
 use crate::port::TestPorts;
 use crate::retry::Retries;
 use crate::selection::TestSelection;
+use crate::times::TestTimes;
 
 /// The selected tests and the binaries that hold them.
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ struct Case {
     ports: Option<Arc<TestPorts>>,
     /// How it is tried again; `None` for as every test.
     retries: Option<Arc<Retries>>,
+    /// The times that it has for itself; `None` for none.
+    times: Option<Box<TestTimes>>,
 }
 
 impl Suite {
@@ -83,6 +87,7 @@ impl Suite {
                     limits: limits.cloned(),
                     ports: rules.ports(&test.name).cloned(),
                     retries: rules.retries(&test.name).cloned(),
+                    times: rules.times(&test.name).map(Box::new),
                 });
             }
         }
@@ -193,6 +198,16 @@ impl Suite {
     /// How each test is tried again that is not as every test, by its number; empty when there is none.
     pub(crate) fn own_retries(&self) -> Vec<Option<Arc<Retries>>> {
         self.of_each(|case| case.retries.clone())
+    }
+
+    /// The times that each test has for itself, by its number; empty when none has any.
+    pub(crate) fn own_times(&self) -> Vec<Option<TestTimes>> {
+        self.of_each(|case| case.times.as_deref().copied())
+    }
+
+    /// How long the output of a test may stay open after its process has exited, where that is its own.
+    pub(crate) fn leak_timeout(&self, test: usize) -> Option<Duration> {
+        self.cases[test].times.as_ref()?.leak_timeout
     }
 
     /// What there is of each test, by its number; empty when no test has any of it.

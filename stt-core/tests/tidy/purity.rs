@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 60] = [
+pub(crate) const PURE: [&str; 62] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -17,6 +17,7 @@ pub(crate) const PURE: [&str; 60] = [
     "config/ports",
     "config/resolve",
     "config/retries",
+    "config/times",
     "container",
     "containers/discovery",
     "containers/errand",
@@ -66,6 +67,7 @@ pub(crate) const PURE: [&str; 60] = [
     "schedule",
     "service",
     "signal/tally",
+    "times",
 ];
 
 /// What a decision has no use for.

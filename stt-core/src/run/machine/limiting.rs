@@ -15,7 +15,6 @@ use crate::run::event::Action;
 
 use super::Machine;
 use super::Running;
-use super::Times;
 
 impl Machine {
     /// Ends the tests that exceed a limit by this reading.
@@ -30,7 +29,8 @@ impl Machine {
                 && let Some(exceeded) = limited::exceeded(limits, used)
             {
                 let hit = hit(limits, exceeded);
-                running.exceed(used.slot, hit, self.times.grace, actions);
+                let grace = running.times.grace;
+                running.exceed(used.slot, hit, grace, actions);
             }
         }
     }
@@ -51,19 +51,13 @@ impl Running {
     }
 
     /// Ends a test that has reached its limit of time.
-    pub(super) fn hold_to_time(
-        &mut self,
-        slot: usize,
-        times: &Times,
-        now: Moment,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn hold_to_time(&mut self, slot: usize, now: Moment, actions: &mut Vec<Action>) {
         if self.time_limit().is_some_and(|due| due <= now)
             && let Some(limits) = &self.limits
             && let Some(limit) = limits.time
         {
             let hit = hit(limits, Exceeded::Time { limit });
-            self.exceed(slot, hit, times.grace, actions);
+            self.exceed(slot, hit, self.times.grace, actions);
         }
     }
 

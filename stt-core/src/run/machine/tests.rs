@@ -66,6 +66,7 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         standing: Standing::default(),
         retries: Retries::NONE,
         own_retries: Vec::new(),
+        own_times: Vec::new(),
         tried: BTreeMap::new(),
         seed: 7,
     }
@@ -550,6 +551,28 @@ fn a_suspended_run_loses_no_time() {
     assert_eq!(ends(&actions), []);
     assert_eq!(ends(&machine.handle(Event::Tick, 1050 * SECOND)), []);
     let ended = ends(&machine.handle(Event::Tick, 1051 * SECOND));
+    assert!(matches!(ended[..], [(0, EndReason::Timeout(limit), _)] if limit == 60 * SECOND));
+}
+
+#[test]
+fn a_test_with_times_of_its_own_is_held_to_these() {
+    let mut setup = setup(2, 2, &[]);
+    setup.times.terminate_after = NonZeroUsize::new(1);
+    let own = TestTimes {
+        slow_timeout: Some(5 * SECOND),
+        grace_period: Some(SECOND),
+        ..TestTimes::default()
+    };
+    setup.own_times = vec![None, Some(own)];
+    let mut machine = Machine::new(setup);
+    machine.handle(Event::Tick, Duration::ZERO);
+    let ended = ends(&machine.handle(Event::Tick, 5 * SECOND));
+    assert!(
+        matches!(ended[..], [(1, EndReason::Timeout(limit), grace)] if (limit, grace) == (5 * SECOND, SECOND)),
+        "{ended:?}"
+    );
+    assert_eq!(ends(&machine.handle(Event::Tick, 59 * SECOND)), []);
+    let ended = ends(&machine.handle(Event::Tick, 60 * SECOND));
     assert!(matches!(ended[..], [(0, EndReason::Timeout(limit), _)] if limit == 60 * SECOND));
 }
 

@@ -11,7 +11,6 @@ use crate::run::event::Progress;
 
 use super::Machine;
 use super::Running;
-use super::Times;
 
 impl Machine {
     /// The next moment at which something is to be done although nothing happens.
@@ -19,10 +18,7 @@ impl Machine {
         if self.paused.is_some() {
             return None;
         }
-        let tests = self
-            .slots
-            .iter()
-            .filter_map(|(_, running)| running.next(&self.times));
+        let tests = self.slots.iter().filter_map(|(_, running)| running.next());
         let progress = self.telling.progress.map(|every| self.told + every);
         let retry = self.retrying.next_due(self.looked);
         tests.chain(progress).chain(retry).min()
@@ -30,13 +26,13 @@ impl Machine {
 
     pub(super) fn pass_time(&mut self, now: Moment, actions: &mut Vec<Action>) {
         for (slot, running) in self.slots.iter_mut() {
-            if running.is_due_for_record(&self.times, now) {
+            if running.is_due_for_record(now) {
                 running.recorded = true;
                 actions.push(Action::RecordStarted { test: running.test });
             }
-            running.hold_to_time(slot, &self.times, now, actions);
-            if running.next_slow(&self.times).is_some_and(|due| due <= now) {
-                running.call_slow(slot, &self.times, now, actions);
+            running.hold_to_time(slot, now, actions);
+            if running.next_slow().is_some_and(|due| due <= now) {
+                running.call_slow(slot, now, actions);
             }
         }
         if self
@@ -124,25 +120,26 @@ impl Machine {
 
 impl Running {
     /// The next moment at which something about this test is due.
-    fn next(&self, times: &Times) -> Option<Moment> {
-        let record = (!self.recorded).then_some(self.started + times.record_started);
-        let due = self.next_slow(times).into_iter().chain(self.time_limit());
+    fn next(&self) -> Option<Moment> {
+        let record = (!self.recorded).then_some(self.started + self.times.record_started);
+        let due = self.next_slow().into_iter().chain(self.time_limit());
         due.chain(record).min()
     }
 
-    fn is_due_for_record(&self, times: &Times, now: Moment) -> bool {
-        !self.recorded && now >= self.started + times.record_started
+    fn is_due_for_record(&self, now: Moment) -> bool {
+        !self.recorded && now >= self.started + self.times.record_started
     }
 
     /// When it passes its next slow timeout. A test that is being ended passes none.
-    fn next_slow(&self, times: &Times) -> Option<Moment> {
+    fn next_slow(&self) -> Option<Moment> {
         let due = self
             .started
-            .saturating_add(times.slow.saturating_mul(self.slow + 1));
+            .saturating_add(self.times.slow.saturating_mul(self.slow + 1));
         self.ending.is_none().then_some(due)
     }
 
-    fn call_slow(&mut self, slot: usize, times: &Times, now: Moment, actions: &mut Vec<Action>) {
+    fn call_slow(&mut self, slot: usize, now: Moment, actions: &mut Vec<Action>) {
+        let times = self.times;
         let elapsed = now.saturating_sub(self.started);
         self.slow = passed(elapsed, times.slow);
         let limit = times
