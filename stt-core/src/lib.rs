@@ -39,6 +39,7 @@ pub mod ports;
 pub mod process;
 pub mod report;
 pub mod schedule;
+pub mod scheduling;
 pub mod service;
 pub mod signal;
 

@@ -369,6 +369,7 @@ fn run_all(found: &[(disc::TestBinary, disc::Listing)]) {
                 slot: 0,
                 threads: 1,
                 ports: &[],
+                group: None,
             });
             start(&disc::test_command(binary, test, env));
         }

@@ -53,3 +53,61 @@ fn an_open_output_is_waited_for_as_long_as_its_test_may() {
     assert_eq!(report.count("leaky"), 1);
     lab.assert_clean();
 }
+
+/// The fixture whose tests fail when more than one of them runs at once.
+fn one_at_a_time<'lab>(lab: &'lab Lab, path: &camino::Utf8Path) -> stt_tests::Stt<'lab> {
+    let dir = lab.path("crowd");
+    fs_err::create_dir(&dir).expect("the laboratory is writable");
+    let stt = lab.json(["-j", "4", "--no-coordinator", "--no-guard"]);
+    let stt = stt.args(["--config-file", path.as_str()]);
+    stt.env("CROWD_DIR", dir).env("CROWD_MOST", "1")
+}
+
+#[test]
+fn tests_of_a_group_run_one_at_a_time() {
+    let lab = Lab::shared("crowd");
+    let path = file(
+        &lab,
+        "[test-groups]\nserial = { max-threads = 1 }\n\
+         [[overrides]]\nfilter = 'all()'\ntest-group = 'serial'\n",
+    );
+    let stt = one_at_a_time(&lab, &path);
+    assert_eq!(stt.run().code(0).results(), lab.expected().results(&[]));
+}
+
+#[test]
+fn a_test_that_needs_every_place_runs_alone() {
+    let lab = Lab::shared("crowd");
+    let path = file(
+        &lab,
+        "[[overrides]]\nfilter = 'all()'\nthreads-required = 'num-test-threads'\n",
+    );
+    let stt = one_at_a_time(&lab, &path);
+    assert_eq!(stt.run().code(0).results(), lab.expected().results(&[]));
+}
+
+#[test]
+fn whoever_has_a_higher_priority_starts_earlier() {
+    let lab = Lab::shared("counting");
+    let path = file(
+        &lab,
+        "[[overrides]]\nfilter = 'test(=t07)'\npriority = 50\n\
+         [[overrides]]\nfilter = 'test(=t00)'\npriority = -50\n",
+    );
+    let stt = lab.json(["-j", "1", "--exact", "t00", "t01", "t07"]);
+    let report = stt
+        .args(["--config-file", path.as_str()])
+        .run()
+        .code(0)
+        .report();
+    let order: Vec<_> = report
+        .of("test-finished")
+        .map(|result| {
+            result["test"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(order, ["t07", "t01", "t00"]);
+}

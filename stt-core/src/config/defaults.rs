@@ -88,6 +88,7 @@ impl Default for Config {
                 github: GithubReport::Auto,
             },
             limits: LimitSets(BUILT_IN.iter().map(built_in).map(Arc::new).collect()),
+            test_groups: Vec::new(),
             overrides: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ use toml_edit::TableLike;
 use toml_edit::Value;
 
 use super::given::Given;
+use super::groups;
 use super::keys;
 use super::keys::Key;
 use super::limits;
@@ -25,6 +26,7 @@ use super::source::Place;
 use super::source::Source;
 use super::source::Spot;
 use super::table::KEYS;
+use crate::scheduling::TestGroup;
 
 /// A key with the value that some layer gives it.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub(super) struct Said {
     pub(super) sets: Vec<SetTable>,
     /// Overrides, in their order.
     pub(super) overrides: Vec<OverrideDraft>,
+    /// Groups of tests; of one name the last one counts.
+    pub(super) groups: Vec<TestGroup>,
 }
 
 impl Said {
@@ -51,6 +55,7 @@ impl Said {
         self.entries.extend(other.entries);
         self.sets.extend(other.sets);
         self.overrides.extend(other.overrides);
+        self.groups.extend(other.groups);
     }
 }
 
@@ -110,6 +115,8 @@ impl Reader<'_> {
             }
             if name == overrides::OVERRIDES {
                 said.overrides = overrides::read(self, table, item, source);
+            } else if name == groups::TEST_GROUPS {
+                said.groups = groups::read_groups(self, table, item);
             } else if name == limits::LIMITS {
                 said.sets = self.sets(table, item, source, profile);
             } else if !keys::is_section(name) {
@@ -321,7 +328,8 @@ impl Reader<'_> {
         let span = key_span(table, name, item);
         let is_section = item.as_table_like().is_some() || item.is_array_of_tables();
         let sections = KEYS.iter().map(Key::section);
-        let sections = sections.chain([limits::LIMITS, overrides::OVERRIDES]);
+        let own = [limits::LIMITS, groups::TEST_GROUPS, overrides::OVERRIDES];
+        let sections = sections.chain(own);
         let top = profile.is_none().then_some(PROFILE);
         let near = keys::nearest_of(name, sections.chain(top));
         if let Some(near) = near.filter(|_| is_section) {

@@ -8,6 +8,7 @@ use super::CpuAction;
 use super::expression::DEFAULT_FILTER;
 use super::expression::default_filter_fault;
 use super::given::Given;
+use super::groups;
 use super::limits;
 use super::overrides;
 use super::table::KEYS;
@@ -102,7 +103,7 @@ pub(super) fn of_section(section: &str) -> String {
 pub(super) fn all_sections() -> String {
     let mut names: Vec<_> = KEYS.iter().map(Key::section).collect();
     names.dedup();
-    names.extend([limits::LIMITS, overrides::OVERRIDES]);
+    names.extend([limits::LIMITS, groups::TEST_GROUPS, overrides::OVERRIDES]);
     format!("the sections are {}", names.join(", "))
 }
 

@@ -9,6 +9,7 @@ mod document;
 mod expression;
 mod filter;
 mod given;
+mod groups;
 mod keys;
 mod limits;
 mod overrides;
@@ -63,6 +64,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use crate::retry::Retries;
+use crate::scheduling::TestGroup;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -89,6 +91,8 @@ pub struct Config {
     pub report: ReportConfig,
     /// `[limits.NAME]`: what tests may use, by name.
     pub limits: LimitSets,
+    /// `[test-groups]`: groups of tests that share places.
+    pub test_groups: Vec<TestGroup>,
     /// `[[overrides]]`: other settings for some of the tests. Of each setting the first one counts that
     /// holds for a test and says something of it.
     pub overrides: Vec<Override>,

@@ -13,6 +13,9 @@ use super::document::Reader;
 use super::document::key_span;
 use super::filter::Filter;
 use super::given::Given;
+use super::groups;
+use super::groups::SCHEDULING;
+use super::groups::TEST_GROUPS;
 use super::keys;
 use super::limits;
 use super::limits::LimitSets;
@@ -29,6 +32,8 @@ use super::times::TIMES;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
+use crate::scheduling::NO_GROUP;
+use crate::scheduling::Scheduling;
 use crate::times::TestTimes;
 
 /// The name of the list of tables.
@@ -36,7 +41,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 
 const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 12] = [
     FILTER,
     PLATFORM,
     limits::LIMITS,
@@ -46,6 +51,9 @@ const KEYS: [&str; 9] = [
     TIMES[1],
     TIMES[2],
     TIMES[3],
+    SCHEDULING[0],
+    SCHEDULING[1],
+    SCHEDULING[2],
 ];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
@@ -63,6 +71,8 @@ pub struct Override {
     pub retries: Option<Arc<Retries>>,
     /// Their times, as far as it says something of these.
     pub times: TestTimes,
+    /// When they run, as far as it says something of that.
+    pub scheduling: Scheduling,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -80,12 +90,40 @@ pub(super) struct OverrideDraft {
     ports: Option<TestPorts>,
     retries: Option<Retries>,
     times: TestTimes,
+    scheduling: Scheduling,
+    /// Where the group is named.
+    group: Option<Origin>,
     pub(super) origin: Origin,
 }
 
 impl OverrideDraft {
-    /// The name of its set, unless that is one of the `known`.
-    pub(super) fn problem(&self, known: &[&str]) -> Option<Problem> {
+    /// The names of its set and of its group, unless there are such.
+    pub(super) fn problems(&self, sets: &[&str], groups: &[&str]) -> Vec<Problem> {
+        let wrong = [self.unknown_set(sets), self.unknown_group(groups)];
+        wrong.into_iter().flatten().collect()
+    }
+
+    fn unknown_group(&self, known: &[&str]) -> Option<Problem> {
+        let (name, origin) = (self.scheduling.group.as_deref()?, self.group.as_ref()?);
+        if name == NO_GROUP || known.contains(&name) {
+            return None;
+        }
+        let expected = match keys::nearest_of(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                format!("a line {name} = {{ max-threads = 1 }} below [{TEST_GROUPS}] makes one")
+            }
+        };
+        Some(Problem {
+            source: origin.source,
+            place: origin.place.clone(),
+            key: Some(format!("{OVERRIDES}.{}", groups::TEST_GROUP)),
+            message: format!("there is no group of tests `{name}`"),
+            expected: Some(expected),
+        })
+    }
+
+    fn unknown_set(&self, known: &[&str]) -> Option<Problem> {
         let (name, origin) = self.limits.as_ref()?;
         if name == NO_LIMITS || known.contains(&name.as_str()) {
             return None;
@@ -111,6 +149,7 @@ impl OverrideDraft {
             ports: self.ports.map(Arc::new),
             retries: self.retries.map(Arc::new),
             times: self.times,
+            scheduling: self.scheduling,
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -122,7 +161,8 @@ impl Override {
     /// What is left of it when somebody has just said how often every test is tried again.
     pub(super) fn without_retries(mut self) -> Option<Self> {
         self.retries = None;
-        let sets = self.limits.is_some() || self.ports.is_some() || !self.times.is_empty();
+        let sets = self.limits.is_some() || self.ports.is_some();
+        let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
         sets.then_some(self)
     }
 }
@@ -147,7 +187,8 @@ impl fmt::Display for Override {
         if let Some(retries) = &self.retries {
             writeln!(f, "{RETRIES} = {retries}")?;
         }
-        self.times.fmt(f)
+        self.times.fmt(f)?;
+        self.scheduling.fmt(f)
     }
 }
 
@@ -199,7 +240,8 @@ fn read_one(
 ) -> Option<OverrideDraft> {
     let before = reader.problems.len();
     let (mut filter, mut platform, mut set) = (None, None, None);
-    let (mut ports, mut retries, mut times) = (None, None, TestTimes::default());
+    let (mut ports, mut retries, mut group) = (None, None, None);
+    let (mut times, mut scheduling) = (TestTimes::default(), Scheduling::default());
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -218,6 +260,13 @@ fn read_one(
             PORTS => ports = ports::read(reader, item, value),
             RETRIES => retries = retries::read(reader, item, value),
             name if TIMES.contains(&name) => times::read(reader, &mut times, name, item, value),
+            name if SCHEDULING.contains(&name) => {
+                let place = reader.place(value.clone());
+                if name == groups::TEST_GROUP {
+                    group = Some(Origin { source, place });
+                }
+                groups::read(reader, &mut scheduling, name, item, value);
+            }
             other => {
                 let message = format!("an override has no key `{}`", other.escape_debug());
                 let expected = match keys::nearest_of(other, KEYS) {
@@ -238,7 +287,8 @@ fn read_one(
         return None;
     }
     let place = reader.place(span.clone());
-    if set.is_none() && ports.is_none() && retries.is_none() && times.is_empty() {
+    let sets = set.is_some() || ports.is_some() || retries.is_some();
+    if !sets && times.is_empty() && scheduling.is_empty() {
         let message = "this override sets nothing".to_owned();
         let expected = format!("what it may set is {}", KEYS[2..].join(", "));
         reader.report(span, message, Some(expected));
@@ -251,6 +301,8 @@ fn read_one(
         ports,
         retries,
         times,
+        scheduling,
+        group,
         origin: Origin { source, place },
     })
 }
@@ -343,6 +395,65 @@ pub(crate) mod tests {
             pairs.push((filter, set.map(|set| &*set.name)));
         }
         pairs
+    }
+
+    #[test]
+    fn groups_priorities_and_places_are_read_and_unknown_groups_named() {
+        let text = "[test-groups]\ndb = { max-threads = 2 }\n[[overrides]]\nfilter = 'all()'\n\
+                    threads-required = 'num-cpus'\ntest-group = 'db'\npriority = -7\n";
+        let read = config(text).unwrap();
+        assert_eq!(
+            read.overrides[0].scheduling.to_string(),
+            "threads-required = \"num-cpus\"\ntest-group = \"db\"\npriority = -7\n"
+        );
+        assert_eq!(&*read.test_groups[0].name, "db");
+        assert_named(&[
+            (
+                "filter = 'all()'\ntest-group = 'bd'",
+                "3:14",
+                "there is no group of tests `bd`",
+                "a line bd = { max-threads = 1 } below [test-groups] makes one",
+            ),
+            (
+                "filter = 'all()'\nthreads-required = 0",
+                "3:20",
+                "`threads-required` can't be `0`",
+                "expected a number from 1 on",
+            ),
+            (
+                "filter = 'all()'\npriority = 101",
+                "3:12",
+                "`priority` can't be `101`",
+                "expected a number from -100 to 100",
+            ),
+        ]);
+        for (text, parts) in [
+            (
+                "[test-groups]\ndb = 1",
+                ["stt.toml:2:1", "`db` is not a group of tests"],
+            ),
+            (
+                "[test-groups]\ndb = {}",
+                ["stt.toml:2:1", "it needs `max-threads`"],
+            ),
+            (
+                "[test-groups]\ndb = { max-threads = 0 }",
+                ["stt.toml:2:22", "can't be `0`"],
+            ),
+            (
+                "[test-groups]\ndb = { max = 1, max-threads = 1 }",
+                ["stt.toml:2:8", "its only key is max-threads"],
+            ),
+            (
+                "test-groups = 3",
+                ["stt.toml:1:1", "holds groups of tests by their names"],
+            ),
+        ] {
+            let shown = config(text).unwrap_err().to_string();
+            for part in parts {
+                assert!(shown.contains(part), "{shown}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::source::Origin;
 use super::source::Place;
 use super::source::Source;
 use super::table::KEYS;
+use crate::scheduling::TestGroup;
 use crate::units::Threshold;
 
 /// The defaults as a file: the lowest layer, and the reference for people.
@@ -102,6 +103,7 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
         })
         .collect();
     resolved.config.limits = laid.sets;
+    resolved.config.test_groups = last_of_each(said.groups);
     resolved.limits = laid.values;
     if problems.is_empty() {
         problems.extend(contradiction(&resolved));
@@ -149,7 +151,19 @@ fn read_files(layers: &Layers, problems: &mut Vec<Problem>) -> Said {
     plain
 }
 
-/// Overrides that name a set which is not there, also in profiles that were not chosen.
+/// Of groups with the same name the last one.
+fn last_of_each(groups: Vec<TestGroup>) -> Vec<TestGroup> {
+    let mut each: Vec<TestGroup> = Vec::new();
+    for group in groups {
+        match each.iter_mut().find(|known| known.name == group.name) {
+            Some(known) => *known = group,
+            None => each.push(group),
+        }
+    }
+    each
+}
+
+/// Overrides that name a set or a group which is not there, also in profiles that were not chosen.
 fn unknown_in_overrides(
     layers: &Layers,
     plain: &Said,
@@ -163,7 +177,15 @@ fn unknown_in_overrides(
             .chain(profile.iter().flat_map(|said| &said.sets));
         let names = sets.map(|set| &*set.name);
         let known = limits::each_once(names.chain(of_options().map(|(set, _)| set)));
-        let wrong = said.overrides.iter().filter_map(|one| one.problem(&known));
+        let groups = plain
+            .groups
+            .iter()
+            .chain(profile.iter().flat_map(|said| &said.groups));
+        let groups: Vec<_> = groups.map(|group| &*group.name).collect();
+        let wrong = said
+            .overrides
+            .iter()
+            .flat_map(|one| one.problems(&known, &groups));
         wrong.collect::<Vec<_>>()
     };
     let mut found = profiles.iter();
@@ -516,7 +538,7 @@ mod tests {
             "[animals]\nzebra = 1",
             (1, 2, 7),
             "there is no section `animals`",
-            "the sections are run, guard, restart, checkpoint, coordinator, containers, output, report, limits, overrides",
+            "the sections are run, guard, restart, checkpoint, coordinator, containers, output, report, limits, test-groups, overrides",
         ),
         (
             "memory-threshold = \"80%\"",

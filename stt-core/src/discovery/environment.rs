@@ -15,6 +15,7 @@ use camino::Utf8PathBuf;
 use crate::command::Environment;
 use crate::id::BinaryId;
 use crate::id::TestId;
+use crate::scheduling::NO_GROUP;
 
 use super::binary::Setting;
 use super::layout::OutputDirs;
@@ -124,6 +125,8 @@ pub struct PerTest<'a> {
     pub threads: usize,
     /// The ports that it has for itself.
     pub ports: &'a [u16],
+    /// Its group, and its number among those of the group that run.
+    pub group: Option<(&'a str, usize)>,
 }
 
 /// The variables of one test, beside those of its binary.
@@ -134,7 +137,12 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
         slot,
         threads,
         ports,
+        group,
     } = facts;
+    let (group, group_slot) = match group {
+        Some((name, slot)) => (name, slot.to_string()),
+        None => (NO_GROUP, "none".to_owned()),
+    };
     let attempt: OsString = attempt.to_string().into();
     let mut env = vec![
         (variables::NEXTEST_TEST_NAME.into(), (*test.name).into()),
@@ -143,8 +151,8 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
             variables::NEXTEST_TEST_GLOBAL_SLOT.into(),
             slot.to_string().into(),
         ),
-        (variables::NEXTEST_TEST_GROUP.into(), "@global".into()),
-        (variables::NEXTEST_TEST_GROUP_SLOT.into(), "none".into()),
+        (variables::NEXTEST_TEST_GROUP.into(), group.into()),
+        (variables::NEXTEST_TEST_GROUP_SLOT.into(), group_slot.into()),
         (
             variables::NEXTEST_TEST_THREADS.into(),
             threads.to_string().into(),
@@ -413,6 +421,7 @@ mod tests {
             slot: 0,
             threads: 4,
             ports: &[20_001, 8080],
+            group: Some(("db", 1)),
         });
         let shown: Vec<_> = env
             .iter()
@@ -424,8 +433,8 @@ mod tests {
                 "NEXTEST_TEST_NAME=mod::a b",
                 "NEXTEST_ATTEMPT=2",
                 "NEXTEST_TEST_GLOBAL_SLOT=0",
-                "NEXTEST_TEST_GROUP=@global",
-                "NEXTEST_TEST_GROUP_SLOT=none",
+                "NEXTEST_TEST_GROUP=db",
+                "NEXTEST_TEST_GROUP_SLOT=1",
                 "NEXTEST_TEST_THREADS=4",
                 "STT_TEST_ID=p::it mod::a b",
                 "STT_ATTEMPT=2",

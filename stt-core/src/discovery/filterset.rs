@@ -29,6 +29,7 @@ use crate::config::Problems;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
+use crate::scheduling::Scheduling;
 use crate::times::TestTimes;
 
 use super::binary::BinaryKind;
@@ -54,6 +55,7 @@ struct Rule {
     ports: Option<Arc<TestPorts>>,
     retries: Option<Arc<Retries>>,
     times: TestTimes,
+    scheduling: Scheduling,
 }
 
 /// Why there are no rules.
@@ -135,6 +137,7 @@ impl TestRules {
                 ports: one.ports.clone(),
                 retries: one.retries.clone(),
                 times: one.times,
+                scheduling: one.scheduling.clone(),
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
@@ -164,7 +167,7 @@ impl TestRules {
         let mut limits = Choice::new();
         let mut ports = Choice::new();
         let mut retries = Choice::new();
-        let mut times = Vec::new();
+        let (mut times, mut scheduling) = (Vec::new(), Vec::new());
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -190,6 +193,9 @@ impl TestRules {
             if !rule.times.is_empty() {
                 times.push((filter, rule.times));
             }
+            if !rule.scheduling.is_empty() {
+                scheduling.push((filter, &rule.scheduling));
+            }
         }
         limits.add(None, self.default.as_ref());
         BinaryRules {
@@ -199,6 +205,7 @@ impl TestRules {
             ports,
             retries,
             times,
+            scheduling,
         }
     }
 }
@@ -213,6 +220,8 @@ pub struct BinaryRules<'a> {
     retries: Choice<'a, Retries>,
     /// What some of the tests have, the strongest first; a filter holds for some tests, none for all.
     times: Vec<(Option<&'a CompiledExpr>, TestTimes)>,
+    /// The same of when they run.
+    scheduling: Vec<(Option<&'a CompiledExpr>, &'a Scheduling)>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -233,20 +242,39 @@ impl<'a> BinaryRules<'a> {
 
     /// The times that a test has for itself; `None` when it has none.
     pub fn times(&self, test: &str) -> Option<TestTimes> {
-        if self.times.is_empty() {
-            return None;
-        }
-        let query = TestQuery {
-            binary_query: self.names.query(),
-            test_name: &TestCaseName::new(test),
-        };
-        let holds = |filter: &CompiledExpr| filter.matches_test(&query, &self.context);
-        let held = self
-            .times
-            .iter()
-            .filter(|(filter, _)| filter.is_none_or(holds));
-        let times = held.fold(TestTimes::default(), |times, (_, weaker)| times.or(*weaker));
+        let held = self.held(&self.times, test);
+        let times = held.fold(TestTimes::default(), |times, weaker| times.or(*weaker));
         (!times.is_empty()).then_some(times)
+    }
+
+    /// When a test runs; `None` when nothing is said of that.
+    pub fn scheduling(&self, test: &str) -> Option<Scheduling> {
+        let held = self.held(&self.scheduling, test);
+        let scheduling = held.fold(Scheduling::default(), |scheduling, weaker| {
+            scheduling.or(weaker)
+        });
+        (!scheduling.is_empty()).then_some(scheduling)
+    }
+
+    /// What of these holds for a test, the strongest first.
+    fn held<'s, T>(
+        &'s self,
+        said: &'s [(Option<&'a CompiledExpr>, T)],
+        test: &'s str,
+    ) -> impl Iterator<Item = &'s T> {
+        let name = (!said.is_empty()).then(|| TestCaseName::new(test));
+        let held = said.iter().filter(move |(filter, _)| {
+            filter.is_none_or(|filter| {
+                name.as_ref().is_some_and(|test_name| {
+                    let query = TestQuery {
+                        binary_query: self.names.query(),
+                        test_name,
+                    };
+                    filter.matches_test(&query, &self.context)
+                })
+            })
+        });
+        held.map(|(_, value)| value)
     }
 }
 

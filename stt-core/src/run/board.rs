@@ -30,7 +30,7 @@ pub(crate) struct Outline {
     pub(crate) state: State,
     /// How many tests it would run at once, were it alone.
     pub(crate) wanted: usize,
-    /// How many run.
+    /// How many places those take that run.
     pub(crate) running: usize,
     /// How many have a result.
     pub(crate) done: usize,

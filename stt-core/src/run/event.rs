@@ -15,6 +15,7 @@ use crate::report::GuardNotice;
 use crate::report::Leak;
 use crate::report::Warning;
 use crate::retry::Attempt;
+use crate::schedule::GroupPlace;
 use crate::signal::Signal;
 use crate::units::Bytes;
 
@@ -107,6 +108,8 @@ pub(crate) enum Action {
         record: bool,
         /// Which attempt this is.
         attempt: Attempt,
+        /// Its place in its group.
+        group: Option<GroupPlace>,
     },
     /// Ask other runs for ports.
     Claim {

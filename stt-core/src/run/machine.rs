@@ -34,8 +34,10 @@ use crate::run::event::Action;
 use crate::run::event::Event;
 use crate::run::event::Notice;
 use crate::run::event::Standing;
+use crate::schedule::Next;
 use crate::schedule::Order;
 use crate::schedule::Rights;
+use crate::schedule::Room;
 use crate::schedule::Slots;
 use crate::signal::Signal;
 use crate::times::TestTimes;
@@ -61,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Vec<Option<Arc<Limits>>>,
     /// Which of them want ports that nobody else may have.
     pub(crate) rights: Rights,
+    /// How much room they need beside others.
+    pub(crate) room: Room,
     /// How many of them are failures that this leg has found before its first test.
     pub(crate) failures: usize,
     /// The limits of time.
@@ -186,6 +190,9 @@ pub(crate) struct Stopped {
 pub(crate) struct Machine {
     order: Order,
     rights: Rights,
+    room: Room,
+    /// Who waits for places, and lets nobody else pass.
+    held: Option<Next>,
     slots: Slots<Running>,
     /// How many tests may run at once when nothing is in the way.
     threads: usize,
@@ -226,6 +233,8 @@ impl Machine {
         let mut machine = Self {
             order: Order::new(setup.together, setup.suspects),
             rights: setup.rights,
+            room: setup.room,
+            held: None,
             slots: Slots::new(setup.threads),
             threads: setup.threads,
             verdict: Verdict::open(setup.threads),
@@ -312,7 +321,7 @@ impl Machine {
 
     /// Starts what may start.
     fn fill(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        while self.phase == Phase::Running && self.has_place(self.slots.taken()) {
+        while self.phase == Phase::Running && self.has_place(self.places()) {
             if self.suspect_runs() {
                 return;
             }
@@ -349,6 +358,7 @@ impl Machine {
                 alone,
                 record,
                 attempt,
+                group: self.room.place(next.test),
             });
         }
     }
@@ -430,5 +440,7 @@ mod limits_tests;
 mod ports_tests;
 #[cfg(test)]
 mod retrying_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod tests;

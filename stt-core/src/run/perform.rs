@@ -75,11 +75,13 @@ impl Performer {
                 alone,
                 record,
                 attempt,
+                group,
             } => self.slots[slot].start(Order {
                 test,
                 alone,
                 record,
                 attempt,
+                group,
             }),
             Action::Claim { test, ports } => {
                 if let Some(claims) = &self.claims {

@@ -1,5 +1,6 @@
 //! What decides about the tests of a run, as its plan and its configuration make it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -17,7 +18,10 @@ use crate::run::execute::Job;
 use crate::run::machine::Setup;
 use crate::run::machine::Telling;
 use crate::run::machine::Times;
+use crate::schedule::Need;
 use crate::schedule::Rights;
+use crate::schedule::Room;
+use crate::scheduling::NO_GROUP;
 
 /// After this time a test is written down as started, so that a crash of the runner names it.
 const RECORD_STARTED: Duration = Duration::from_secs(1);
@@ -65,6 +69,37 @@ fn seed(run: &RunId) -> u64 {
     })
 }
 
+/// The tests that run beside others: whoever has a higher priority stands before the others.
+fn by_priority(job: &Job) -> Vec<usize> {
+    let priority = |&test: &usize| {
+        let said = job.suite.scheduling(test);
+        Reverse(said.and_then(|said| said.priority).unwrap_or(0))
+    };
+    let mut order = job.plan.run.clone();
+    order.sort_by_key(priority);
+    order
+}
+
+/// How much room each test needs.
+fn room(job: &Job, config: &Config, threads: usize) -> Room {
+    let cpus = cores();
+    let groups = &config.test_groups;
+    let needs = (0..job.suite.len()).map(|test| {
+        let said = job.suite.scheduling(test)?;
+        let places = said
+            .threads_required
+            .map_or(1, |places| places.count(cpus, threads));
+        let name = said.group.as_ref().filter(|name| &***name != NO_GROUP);
+        let group = name.and_then(|name| groups.iter().position(|group| group.name == *name));
+        Some(Need { places, group })
+    });
+    let needs: Vec<_> = needs.collect();
+    let most = groups
+        .iter()
+        .map(|group| group.max_threads.count(cpus, threads));
+    Room::new(needs, &most.collect::<Vec<_>>())
+}
+
 /// What the machine is made of for a job.
 pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
     let plan = &job.plan;
@@ -74,13 +109,14 @@ pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup
     let most = (plan.run.len() + plan.suspects.len()).max(1);
     Setup {
         threads: threads.min(most),
-        together: plan.run.clone(),
+        together: by_priority(job),
         suspects: plan
             .suspects
             .iter()
             .map(|suspect| (suspect.index, suspect.breaches))
             .collect(),
         counts: counts(plan),
+        room: room(job, config, threads),
         limits: job.suite.all_limits(),
         rights: Rights::new(job.suite.fixed_ports(), job.membership.is_some()),
         retries: run.retries,

@@ -13,6 +13,7 @@ use crate::checkpoint::Writer;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::config::Leaks;
+use crate::discovery::PerTest;
 use crate::discovery::variables;
 use crate::guard::OomWatch;
 use crate::guard::SlotUse;
@@ -52,6 +53,7 @@ use crate::run::settle;
 use crate::run::settle::Facts;
 use crate::run::suite::Suite;
 use crate::run::watcher::Lookout;
+use crate::schedule::GroupPlace;
 
 /// What every slot of a run shares.
 #[derive(Debug)]
@@ -108,6 +110,8 @@ pub(crate) struct Order {
     pub(crate) record: bool,
     /// Which attempt this is.
     pub(crate) attempt: Attempt,
+    /// Its place in its group.
+    pub(crate) group: Option<GroupPlace>,
 }
 
 /// A slot as the dispatcher sees it.
@@ -204,10 +208,16 @@ impl Worker {
             }
         };
         let numbers: Vec<_> = leases.iter().map(Lease::number).collect();
-        let (number, threads, attempt) = (self.number, shared.threads, order.attempt.number);
-        let mut command = shared
-            .suite
-            .command(order.test, id, attempt, number, threads, &numbers);
+        let group = shared.suite.group(order.test);
+        let facts = PerTest {
+            test: id,
+            attempt: order.attempt.number,
+            slot: self.number,
+            threads: shared.threads,
+            ports: &numbers,
+            group: group.zip(order.group.map(|place| place.slot)),
+        };
+        let mut command = shared.suite.command(order.test, facts);
         if let Some(containers) = &shared.containers {
             command.extra_env.extend(containers.begin(self.number, id));
         }

@@ -24,6 +24,7 @@ use crate::partition::Partition;
 use crate::partition::sort_key;
 use crate::port::TestPorts;
 use crate::retry::Retries;
+use crate::scheduling::Scheduling;
 use crate::selection::TestSelection;
 use crate::times::TestTimes;
 
@@ -50,6 +51,8 @@ struct Case {
     retries: Option<Arc<Retries>>,
     /// The times that it has for itself; `None` for none.
     times: Option<Box<TestTimes>>,
+    /// When it runs; `None` where nothing is said of that.
+    scheduling: Option<Box<Scheduling>>,
 }
 
 impl Suite {
@@ -88,6 +91,7 @@ impl Suite {
                     ports: rules.ports(&test.name).cloned(),
                     retries: rules.retries(&test.name).cloned(),
                     times: rules.times(&test.name).map(Box::new),
+                    scheduling: rules.scheduling(&test.name).map(Box::new),
                 });
             }
         }
@@ -205,6 +209,11 @@ impl Suite {
         self.of_each(|case| case.times.as_deref().copied())
     }
 
+    /// What is said of when a test runs.
+    pub(crate) fn scheduling(&self, test: usize) -> Option<&Scheduling> {
+        self.cases[test].scheduling.as_deref()
+    }
+
     /// How long the output of a test may stay open after its process has exited, where that is its own.
     pub(crate) fn leak_timeout(&self, test: usize) -> Option<Duration> {
         self.cases[test].times.as_ref()?.leak_timeout
@@ -225,24 +234,14 @@ impl Suite {
         limits.any(limited::is_watched)
     }
 
-    /// The command that runs a test, which is `id`, at this attempt (from 1), in a slot and with these ports.
-    pub(crate) fn command(
-        &self,
-        test: usize,
-        id: &TestId,
-        attempt: u32,
-        slot: usize,
-        threads: usize,
-        ports: &[u16],
-    ) -> CommandLine {
+    /// The group of a test.
+    pub(crate) fn group(&self, test: usize) -> Option<&str> {
+        self.scheduling(test)?.group.as_deref()
+    }
+
+    /// The command that runs a test of which this is known.
+    pub(crate) fn command(&self, test: usize, facts: PerTest<'_>) -> CommandLine {
         let case = &self.cases[test];
-        let env = per_test(PerTest {
-            test: id,
-            attempt,
-            slot,
-            threads,
-            ports,
-        });
-        test_command(&self.binaries[case.binary], &case.test, env)
+        test_command(&self.binaries[case.binary], &case.test, per_test(facts))
     }
 }

@@ -3,6 +3,7 @@
 mod descriptors;
 mod order;
 mod rights;
+mod room;
 mod slots;
 
 pub use descriptors::FEWEST_DESCRIPTORS;
@@ -11,4 +12,7 @@ pub use descriptors::affordable_clients;
 pub use order::Next;
 pub use order::Order;
 pub use rights::Rights;
+pub use room::GroupPlace;
+pub use room::Need;
+pub use room::Room;
 pub use slots::Slots;

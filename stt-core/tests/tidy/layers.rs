@@ -19,6 +19,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "partition",
             "port",
             "retry",
+            "scheduling",
             "selection",
             "times",
             "units",

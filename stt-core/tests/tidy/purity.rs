@@ -5,13 +5,14 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 62] = [
+pub(crate) const PURE: [&str; 64] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
     "config/bare",
     "config/expression",
     "config/filter",
+    "config/groups",
     "config/limits",
     "config/overrides",
     "config/ports",
@@ -65,6 +66,7 @@ pub(crate) const PURE: [&str; 62] = [
     "run/unchanged",
     "run/unenforced",
     "schedule",
+    "scheduling",
     "service",
     "signal/tally",
     "times",

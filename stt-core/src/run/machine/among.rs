@@ -47,7 +47,7 @@ impl Machine {
 
     /// How the run stands, for the others.
     pub(crate) fn outline(&self) -> Outline {
-        let running = self.slots.taken();
+        let running = self.places();
         let left = self.left();
         let counts = self.counts;
         let over = left == 0 && running == 0;
@@ -64,7 +64,10 @@ impl Machine {
                 0
             } else if self.phase == Phase::Running {
                 let due = self.retrying.due(self.looked);
-                self.could_run(running + self.order.len() + due + self.rights.ready())
+                let held = self
+                    .held
+                    .map_or(0, |next| self.room.places(next.test, self.threads));
+                self.could_run(running + held + self.order.len() + due + self.rights.ready())
             } else {
                 running
             },
@@ -82,7 +85,7 @@ impl Machine {
             (false, true) => 1,
             (false, false) => self.verdict.allowed,
         };
-        tests.min(self.threads).min(allowed.max(self.slots.taken()))
+        tests.min(self.threads).min(allowed.max(self.places()))
     }
 
     /// What others are told less often. `boot` is the time since the boot at `now`, in milliseconds.

@@ -24,6 +24,7 @@ impl Machine {
         let Some(running) = self.slots.free(slot) else {
             return;
         };
+        self.room.leave(running.test);
         if self.rights.ended(running.test) {
             actions.push(Action::GiveBack { test: running.test });
         }

@@ -1,4 +1,4 @@
-//! Tests that want ports of which there is only one.
+//! Whose turn it is, among tests that want ports of which there is only one, places or a group.
 
 use crate::clock::Moment;
 use crate::run::event::Action;
@@ -11,25 +11,45 @@ use super::Phase;
 impl Machine {
     /// How many tests have not started.
     pub(super) fn left(&self) -> usize {
-        self.order.len() + self.retrying.len() + self.rights.len()
+        let waiting = self.rights.len() + self.room.len() + usize::from(self.held.is_some());
+        self.order.len() + self.retrying.len() + waiting
     }
 
-    /// Takes the next test that may start now: first who is tried again. Whoever wants ports is asked for when he is met; for as long as the
-    /// answer is on its way a place is kept for him, and who waits for another run lets the others go first.
+    /// How many places the running tests take.
+    pub(super) fn places(&self) -> usize {
+        let running = self.slots.iter().map(|(_, running)| running.test);
+        running
+            .map(|test| self.room.places(test, self.threads))
+            .sum()
+    }
+
+    /// Takes the next test that may start now. One that needs more places than are free has them kept for it: nobody
+    /// passes it.
     pub(super) fn next(&mut self, now: Moment, actions: &mut Vec<Action>) -> Option<Next> {
+        let held = self.held.take();
+        let next = held.or_else(|| self.candidate(now, actions))?;
+        let others = self.room.places(next.test, self.threads) - 1;
+        if self.slots.taken() == 0 || self.has_place(self.places() + others) {
+            return Some(next);
+        }
+        self.held = Some(next);
+        None
+    }
+
+    /// The next test whose turn it is: first who is tried again. Whoever wants ports is asked for when he is met; for
+    /// as long as the answer is on its way a place is kept for him, and who waits for another run, or for a test of
+    /// his group, lets the others go first.
+    fn candidate(&mut self, now: Moment, actions: &mut Vec<Action>) -> Option<Next> {
         loop {
             self.ask(actions);
             if let Some(next) = self.rights.start() {
                 self.awaited.retain(|(test, ..)| *test != next.test);
                 return Some(next);
             }
-            let kept = self.slots.taken() + self.rights.reserved();
-            if !self.has_place(kept) {
+            if !self.has_place(self.places() + self.rights.reserved()) {
                 return None;
             }
-            let others = self.slots.taken() + self.rights.len();
-            let next = self.retrying.next(others, now);
-            let next = next.or_else(|| self.order.next(others))?;
+            let next = self.room.readmit().or_else(|| self.admitted(now))?;
             if !self.rights.wants(next.test) {
                 return Some(next);
             }
@@ -37,9 +57,21 @@ impl Machine {
         }
     }
 
+    /// The next test in its order whose group has room for it.
+    fn admitted(&mut self, now: Moment) -> Option<Next> {
+        loop {
+            let others = self.slots.taken() + self.rights.len();
+            let next = self.retrying.next(others, now);
+            let next = next.or_else(|| self.order.next(others))?;
+            if let Some(next) = self.room.admit(next) {
+                return Some(next);
+            }
+        }
+    }
+
     /// Asks for as many tests as there are places for.
     fn ask(&mut self, actions: &mut Vec<Action>) {
-        while self.has_place(self.slots.taken() + self.rights.reserved())
+        while self.has_place(self.places() + self.rights.reserved())
             && let Some(asked) = self.rights.ask()
         {
             actions.extend(asked.map(|(test, ports)| Action::Claim { test, ports }));

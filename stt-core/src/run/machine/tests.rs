@@ -67,6 +67,7 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         retries: Retries::NONE,
         own_retries: Vec::new(),
         own_times: Vec::new(),
+        room: Room::default(),
         tried: BTreeMap::new(),
         seed: 7,
     }
