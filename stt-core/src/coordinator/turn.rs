@@ -5,6 +5,7 @@
 
 use crate::coordinator::Live;
 use crate::coordinator::State;
+use crate::units::Bytes;
 
 /// Who has not even so much of what a run has is not worth waiting for: its fourth part.
 const WORTH: u64 = 4;
@@ -21,6 +22,8 @@ pub struct Others {
     pub younger: u32,
     /// When the last younger one yielded.
     pub yielded: Option<u64>,
+    /// What all of them use. Who is part of another run, or has parts of his own among them, counts nothing twice.
+    pub memory: Bytes,
 }
 
 impl Others {
@@ -31,6 +34,9 @@ impl Others {
         for other in others {
             if !other.is_fresh(now) || other.limit != me.limit {
                 continue;
+            }
+            if !me.nested && !other.nested {
+                seen.memory.0 = seen.memory.0.saturating_add(other.memory.0);
             }
             if other.age() < me.age() {
                 seen.older += u32::from(takes_part(other.state));
@@ -85,7 +91,6 @@ mod tests {
     use super::*;
     use crate::id::ProcessId;
     use crate::id::RunId;
-    use crate::units::Bytes;
 
     fn live(start: u64, state: State, since: u64) -> Live {
         let runner = ProcessId { pid: 9, start };
@@ -135,8 +140,11 @@ mod tests {
             older: 2,
             younger: 1,
             yielded: Some(9_000),
+            memory: Bytes(8 * 25 + 24),
         };
         assert_eq!(seen, expected);
+        me.nested = true;
+        assert_eq!(Others::seen_by(&me, &others, 10_000).memory, Bytes(0));
     }
 
     #[test]

@@ -32,6 +32,9 @@ use crate::run::jobserver::Tokens;
 use crate::run::queue::Queue;
 use crate::units::Bytes;
 
+/// What other runs use is told to the run in such steps: less is no news.
+const GRAIN: u64 = 16 << 20;
+
 /// How often the others are told that we live, and are looked at whatever happens; in milliseconds.
 const BEAT: u64 = 1_000;
 
@@ -360,6 +363,7 @@ impl Neighbours {
                 older: seen.older,
                 younger: seen.younger,
                 yielded: self.yielded.map(|(_, at)| at),
+                memory: Bytes(seen.memory.0 / GRAIN * GRAIN),
             },
         };
         let Some(queue) = &self.queue else { return };

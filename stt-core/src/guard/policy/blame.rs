@@ -11,32 +11,56 @@ const MEMORY: Moment = Moment::from_secs(10);
 /// Readings within this time count as one, which bounds how many are kept.
 const GRAIN: Moment = Moment::from_millis(250);
 
-/// What others have used in the last seconds, at the least.
+/// For so long what other runs have told may be behind what they use.
+pub(super) const BEHIND: Moment = Moment::from_millis(1_500);
+
+/// What strangers have used in the last seconds, at the least.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Others {
-    /// The least of each grain of time, with the time of its beginning.
-    least: VecDeque<(Moment, Bytes)>,
+    grains: VecDeque<Grain>,
     now: Bytes,
 }
 
+/// A short time, from its beginning on.
+#[derive(Clone, Copy, Debug)]
+struct Grain {
+    since: Moment,
+    /// The least that all others used, other runs included.
+    used: Bytes,
+    /// The least that other runs have told then, or soon after.
+    runs: Bytes,
+}
+
 impl Others {
-    /// Takes in what others use now. What is unknown of our own may be counted here: then less of a growth is
-    /// theirs.
-    pub(super) fn push(&mut self, now: Moment, used: Bytes) {
-        self.now = used;
-        let is_old = |&(then, _): &(Moment, Bytes)| now.saturating_sub(then) > MEMORY;
-        while self.least.front().is_some_and(is_old) {
-            self.least.pop_front();
+    /// Takes in what all others use now, and what of it other runs have told to be theirs. What is unknown of our own
+    /// may be counted here: then less of a growth is theirs.
+    pub(super) fn push(&mut self, now: Moment, used: Bytes, runs: Bytes) {
+        self.now = used.saturating_sub(runs);
+        let age = |grain: &Grain| now.saturating_sub(grain.since);
+        while self.grains.front().is_some_and(|grain| age(grain) > MEMORY) {
+            self.grains.pop_front();
         }
-        match self.least.back_mut() {
-            Some((then, least)) if now.saturating_sub(*then) < GRAIN => *least = used.min(*least),
-            Some(_) | None => self.least.push_back((now, used)),
+        match self.grains.back_mut() {
+            Some(grain) if age(grain) < GRAIN => grain.used = used.min(grain.used),
+            Some(_) | None => self.grains.push_back(Grain {
+                since: now,
+                used,
+                runs,
+            }),
+        }
+        // Who has given memory back tells it a moment later: until then it must not look as if strangers had.
+        for grain in self.grains.iter_mut().rev() {
+            if age(grain) > BEHIND {
+                break;
+            }
+            grain.runs = runs.min(grain.runs);
         }
     }
 
-    /// By how much others use more than at their least in the last seconds.
+    /// By how much strangers use more than at their least in the last seconds.
     pub(super) fn growth(&self) -> Bytes {
-        let least = self.least.iter().map(|&(_, least)| least).min();
+        let strangers = |grain: &Grain| grain.used.saturating_sub(grain.runs);
+        let least = self.grains.iter().map(strangers).min();
         self.now.saturating_sub(least.unwrap_or(self.now))
     }
 }
@@ -61,7 +85,30 @@ mod tests {
             (12_000, 301, 1),
         ];
         for (millis, used, growth) in readings {
-            others.push(Moment::from_millis(millis), Bytes(used));
+            others.push(Moment::from_millis(millis), Bytes(used), Bytes(0));
+            assert_eq!(others.growth(), Bytes(growth), "at {millis}");
+        }
+    }
+
+    #[test]
+    fn what_other_runs_take_and_give_back_is_no_growth_of_strangers() {
+        let mut others = Others::default();
+        let readings = [
+            // Time, what all others use, what runs have told of it, and the growth that is left for strangers.
+            (0, 1_000, 400, 0),
+            (2_000, 1_000, 400, 0),
+            // A run has grown, and has not told it yet.
+            (2_100, 1_300, 400, 300),
+            (3_000, 1_300, 700, 0),
+            // It has given all of it back, and tells that a second later.
+            (5_000, 600, 700, 0),
+            (6_000, 600, 0, 0),
+            (7_000, 600, 0, 0),
+            // Here a stranger grows.
+            (8_000, 900, 0, 300),
+        ];
+        for (millis, used, runs, growth) in readings {
+            others.push(Moment::from_millis(millis), Bytes(used), Bytes(runs));
             assert_eq!(others.growth(), Bytes(growth), "at {millis}");
         }
     }
@@ -70,8 +117,8 @@ mod tests {
     fn few_readings_are_kept_however_often_they_come() {
         let mut others = Others::default();
         for tick in 0..10_000 {
-            others.push(Moment::from_millis(5 * tick), Bytes(tick));
+            others.push(Moment::from_millis(5 * tick), Bytes(tick), Bytes(0));
         }
-        assert!(others.least.len() <= 42, "{}", others.least.len());
+        assert!(others.grains.len() <= 42, "{}", others.grains.len());
     }
 }

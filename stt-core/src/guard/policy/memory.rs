@@ -14,6 +14,7 @@ use crate::guard::policy::Critical;
 use crate::guard::policy::Note;
 use crate::guard::policy::OwnPart;
 use crate::guard::policy::Situation;
+use crate::guard::policy::blame::BEHIND;
 use crate::guard::policy::blame::Others;
 use crate::guard::policy::senses;
 use crate::guard::policy::slope::Slope;
@@ -50,6 +51,8 @@ pub(super) struct MemoryPolicy {
     /// Others hold the memory. Kept until it is released, so that a machine that trembles around its
     /// threshold because of others doesn't cost us the run when it is just over it.
     crowded: bool,
+    /// Since when strangers seem to have grown, where that may be other runs.
+    doubted: Option<Moment>,
     episode: Option<Episode>,
     /// When memory was read last.
     seen: Option<Moment>,
@@ -66,6 +69,17 @@ struct Episode {
     failed: Option<bool>,
     /// Since when nothing runs, so that nothing is left to be ended.
     idle: Option<Moment>,
+}
+
+/// Who fills the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    /// The runs of this machine, or it is not known.
+    Ours,
+    /// Strangers. Our family uses only this.
+    Others(Bytes),
+    /// It will be known in a moment.
+    Unclear,
 }
 
 /// What memory allows.
@@ -87,6 +101,7 @@ impl MemoryPolicy {
             others: Others::default(),
             held: false,
             crowded: false,
+            doubted: None,
             episode: None,
             seen: None,
             blind_after: senses::patience(config),
@@ -105,7 +120,8 @@ impl MemoryPolicy {
         if let Some(memory) = sample.memory {
             self.slope.push(now, memory.used);
             let own = family.unwrap_or_default();
-            self.others.push(now, memory.used.saturating_sub(own));
+            let runs = situation.company.memory;
+            self.others.push(now, memory.used.saturating_sub(own), runs);
         }
         let mut act = None;
         let blind = self
@@ -139,6 +155,7 @@ impl MemoryPolicy {
     fn under(&mut self, gauge: Gauge, notes: &mut Vec<Note>) {
         let reading = gauge.reading;
         self.episode = None;
+        self.doubted = None;
         match gauge.level {
             Level::Clear => {
                 if std::mem::take(&mut self.held) {
@@ -175,7 +192,11 @@ impl MemoryPolicy {
         };
         // Once we have ended something, memory that is still in use is memory that is being freed.
         let being_freed = self.episode.is_some_and(|episode| episode.is_freeing(now));
-        if !being_freed && let Some(own) = self.held_by_others(gauge, memory, own) {
+        let blame = self.blame(gauge, memory, own, situation.company.memory, now);
+        if !being_freed && blame == Blame::Unclear && breach.critical.is_none() {
+            return None;
+        }
+        if !being_freed && let Blame::Others(own) = blame {
             self.episode = None;
             if gauge.level == Level::Critical {
                 breach.others = Some(OwnPart::Memory(own));
@@ -216,21 +237,39 @@ impl MemoryPolicy {
         }
     }
 
-    /// What the family uses, when it is others who fill the memory: ending us would not help, or not for long,
-    /// since it was they who have grown over the line.
-    fn held_by_others(
-        &self,
+    /// Who fills the memory. When it is strangers, to end us would not help, or not for long, since it was they who have
+    /// grown over the line. Other runs are no strangers: which of us yields is decided elsewhere.
+    fn blame(
+        &mut self,
         gauge: Gauge,
         memory: Option<Memory>,
         own: Option<Bytes>,
-    ) -> Option<Bytes> {
-        let (own, total) = (own?, memory?.total);
+        runs: Bytes,
+        now: Moment,
+    ) -> Blame {
+        let doubted = self.doubted.take();
+        let (Some(own), Some(memory)) = (own, memory) else {
+            return Blame::Ours;
+        };
+        let ours = Bytes(own.0.saturating_add(runs.0));
         let about_machine = !self.lines.bounds_run() || gauge.level == Level::Critical;
-        let small = own < total.percent(SMALL_FAMILY);
-        let others = about_machine
-            && small
-            && (self.crowded || own < gauge.excess.max(self.others.growth()));
-        others.then_some(own)
+        if !about_machine || ours >= memory.total.percent(SMALL_FAMILY) {
+            return Blame::Ours;
+        }
+        if self.crowded || ours < gauge.excess {
+            return Blame::Others(own);
+        }
+        if ours >= self.others.growth() {
+            return Blame::Ours;
+        }
+        // What looks like strangers who grow may be a run that has not told yet.
+        let since = doubted.unwrap_or(now);
+        self.doubted = Some(since);
+        if runs == Bytes(0) || now.saturating_sub(since) >= BEHIND {
+            Blame::Others(own)
+        } else {
+            Blame::Unclear
+        }
     }
 
     /// Whether the critical line is reached, or will be before the grace period is over.

@@ -34,6 +34,8 @@ pub struct Company {
     pub younger: u32,
     /// When the last younger one has yielded.
     pub yielded: Option<Moment>,
+    /// What all of them use, as they have told it: up to a second ago.
+    pub memory: Bytes,
 }
 
 /// What holds until the next verdict, and what is to be done now.

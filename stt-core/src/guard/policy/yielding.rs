@@ -113,6 +113,7 @@ mod tests {
                 older: 1,
                 younger: younger - u32::from(gone.is_some()),
                 yielded: gone.map(ms),
+                memory: Bytes(0),
             };
             let situation = Situation {
                 company,
@@ -139,6 +140,56 @@ mod tests {
         assert_eq!(acts_at(930, 500, 1, None), Some(1_000));
         assert_eq!(acts_at(930, 10, 0, None), Some(1_000));
         assert_eq!(acts_at(930, 60, 3, None), Some(2_000));
+    }
+
+    /// When a run acts that uses 12 of 1000 itself, and the other runs together this much. Memory is over its line
+    /// by 10 after a second, grown by 15.
+    fn small_one_acts_at(runs: u64, younger: u32) -> Option<u64> {
+        let mut guard = Policy::new(&config(), 4);
+        let company = |memory| Company {
+            older: 1,
+            younger,
+            yielded: None,
+            memory: Bytes(memory),
+        };
+        let beside = |memory| Situation {
+            company: company(memory),
+            ..running(2)
+        };
+        guard.step(&memory(795, 12), beside(runs), ms(0));
+        (0..2_000).map(|tick| 1_000 + tick * 10).find(|&at| {
+            let verdict = guard.step(&memory(810, 12), beside(runs), ms(at));
+            assert!(!verdict.may_start(1), "nothing starts beside what runs");
+            verdict.act.is_some()
+        })
+    }
+
+    #[test]
+    fn other_runs_are_no_strangers_however_small_each_is() {
+        assert_eq!(small_one_acts_at(600, 0), Some(1_000));
+        assert_eq!(small_one_acts_at(600, 1), Some(4_000));
+        // All runs together are small, and it was strangers who have grown.
+        assert_eq!(small_one_acts_at(2, 0), None);
+        assert_eq!(small_one_acts_at(0, 0), None);
+    }
+
+    #[test]
+    fn who_is_to_blame_may_be_told_a_moment_later() {
+        let mut guard = Policy::new(&config(), 4);
+        let beside = |memory: u64| Situation {
+            company: Company {
+                memory: Bytes(memory),
+                ..Company::default()
+            },
+            ..running(2)
+        };
+        guard.step(&memory(790, 5), beside(6), ms(0));
+        // Another run has grown by 12, and tells it after a second.
+        let act =
+            |guard: &mut Policy, runs, at| guard.step(&memory(802, 5), beside(runs), ms(at)).act;
+        assert_eq!(act(&mut guard, 6, 1_000), None);
+        assert_eq!(act(&mut guard, 6, 1_900), None);
+        assert!(act(&mut guard, 18, 2_000).is_some());
     }
 
     #[test]
