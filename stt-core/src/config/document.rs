@@ -426,6 +426,6 @@ fn header(profile: Option<&str>, section: &str) -> String {
     }
 }
 
-fn single_line(text: &str) -> String {
+pub(super) fn single_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 
+use super::nextest::NEXTEST_FILE;
 use super::problem::ReadError;
 use super::source::ConfigFile;
 use super::source::Level;
@@ -58,9 +59,30 @@ pub fn read_files(locations: &Locations) -> Result<Vec<ConfigFile>, ReadError> {
 
 /// The workspace file of the nearest directory that has one, from `start` upwards.
 pub fn find_workspace_file(start: &Utf8Path) -> Option<Utf8PathBuf> {
+    find_upwards(start, WORKSPACE_FILE)
+}
+
+/// nextest's file of the nearest directory that has one, from `start` upwards.
+pub fn find_nextest_file(start: &Utf8Path) -> Option<Utf8PathBuf> {
+    find_upwards(start, NEXTEST_FILE)
+}
+
+/// Reads nextest's file at this path.
+///
+/// # Errors
+/// It is missing or unreadable, or is no text.
+pub fn read_nextest_file(path: &Utf8Path) -> Result<String, ReadError> {
+    let missing = || ReadError::Missing {
+        path: path.to_owned(),
+    };
+    let file = read_one(Level::Workspace, path)?.ok_or_else(missing)?;
+    Ok(file.text)
+}
+
+fn find_upwards(start: &Utf8Path, name: &str) -> Option<Utf8PathBuf> {
     start
         .ancestors()
-        .map(|dir| dir.join(WORKSPACE_FILE))
+        .map(|dir| dir.join(name))
         .find(|path| path.is_file())
 }
 

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 64] = [
+pub(crate) const PURE: [&str; 65] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -14,6 +14,7 @@ pub(crate) const PURE: [&str; 64] = [
     "config/filter",
     "config/groups",
     "config/limits",
+    "config/nextest",
     "config/overrides",
     "config/ports",
     "config/resolve",
