@@ -1,6 +1,7 @@
 //! What a person typed. Only shapes and help texts: what it means is decided in `settings`.
 
 mod around;
+mod import;
 
 use camino::Utf8PathBuf;
 use clap::Args;
@@ -16,6 +17,7 @@ pub(crate) use around::ReapArgs;
 pub(crate) use around::ServiceArgs;
 pub(crate) use around::ServiceCommand;
 pub(crate) use around::StatusArgs;
+pub(crate) use import::ImportArgs;
 
 use crate::settings::assignment;
 use crate::settings::value_of;
@@ -439,6 +441,8 @@ pub(crate) enum ConfigCommand {
     Check(ConfigLayerArgs),
     /// Print the defaults: every key, with what it means
     Default,
+    /// Write nextest's configuration as stt's
+    ImportNextest(ImportArgs),
 }
 
 /// cargo is not asked: a broken workspace must not keep anybody from looking at its configuration.

@@ -6,6 +6,7 @@ mod env;
 mod error;
 mod exit_code;
 mod flags;
+mod importing;
 mod libtest;
 mod printer;
 mod render;

@@ -42,6 +42,7 @@ use crate::flags::flag;
 use crate::flags::ignored_flag;
 use crate::flags::limits_flag;
 use crate::flags::run_flags;
+use crate::importing::ImportRequest;
 use crate::libtest;
 use crate::libtest::LibtestArgs;
 use crate::selecting::partition;
@@ -71,6 +72,8 @@ pub(crate) enum Task {
     CheckConfig(Box<Configuration>),
     /// `cargo stt config default`.
     DefaultConfig,
+    /// `cargo stt config import-nextest`.
+    ImportNextest(ImportRequest),
 }
 
 /// What is to be run, and how it is to be shown.
@@ -250,6 +253,9 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
                 Ok(Task::CheckConfig(Box::new(configuration)))
             }
             ConfigCommand::Default => Ok(Task::DefaultConfig),
+            ConfigCommand::ImportNextest(args) => {
+                Ok(Task::ImportNextest(ImportRequest::new(args, surroundings)))
+            }
         },
     }
 }

@@ -3,6 +3,7 @@
 mod aftermath;
 mod config;
 mod failure;
+mod import;
 mod junit;
 mod list;
 mod place;
@@ -100,6 +101,7 @@ fn perform(
         Task::ShowConfig(configuration) => config::show(&configuration, printer),
         Task::CheckConfig(configuration) => config::check(&configuration, printer),
         Task::DefaultConfig => Ok(config::default(printer)),
+        Task::ImportNextest(request) => import::import(&request, printer),
     }
 }
 
@@ -132,6 +134,7 @@ fn colour_choice(cli: &Cli) -> ColorChoice {
         Some(Command::Config(args)) => match &args.command {
             ConfigCommand::Show(args) | ConfigCommand::Check(args) => args.colour.color,
             ConfigCommand::Default => ColorChoice::Auto,
+            ConfigCommand::ImportNextest(args) => args.colour.color,
         },
     }
 }
