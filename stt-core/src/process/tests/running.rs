@@ -233,6 +233,8 @@ fn a_flood_costs_little_memory_and_is_whole_in_its_file() {
     let dir = Utf8Path::from_path(slot.dir.path()).unwrap().join("spill");
     let mut capture = Capture::new(limits, dir, "0");
     let command = slot.script(&format!("head -c {FLOOD} /dev/zero; printf end"));
+    // The pages of the program itself, which the first child has read in, are no part of what a flood costs.
+    drop(slot.run("printf warm"));
     let before = high_water();
     let ended = slot.drive(&command, &mut capture);
     let grown = high_water() - before;
@@ -247,7 +249,7 @@ fn a_flood_costs_little_memory_and_is_whole_in_its_file() {
         fs_err::metadata(kept.spilled.unwrap()).unwrap().len(),
         8 << 20
     );
-    assert!(grown < 4 << 10, "{grown} kB");
+    assert!(grown < 2 << 10, "{grown} kB");
 }
 
 /// The largest resident set of this process so far, in kilobytes.
