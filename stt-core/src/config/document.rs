@@ -1,5 +1,6 @@
 //! Reads one configuration file: which keys it sets, and everything that is wrong with it.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use toml_edit::Document;
@@ -371,6 +372,35 @@ impl Reader<'_> {
             message,
             expected,
         });
+    }
+
+    /// Reports a value that a key can't have, and what it may be.
+    pub(super) fn refuse(
+        &mut self,
+        span: Range<usize>,
+        name: &str,
+        given: &Given,
+        expected: impl Display,
+    ) {
+        let message = format!("`{name}` can't be {}", given.shown());
+        self.report(span, message, Some(format!("expected {expected}")));
+    }
+
+    /// Reports a key that is none of the `known` ones of what is `whose`.
+    pub(super) fn no_such_key<const N: usize>(
+        &mut self,
+        table: &dyn TableLike,
+        name: &str,
+        item: &Item,
+        whose: &str,
+        known: [&'static str; N],
+    ) {
+        let message = format!("{whose} has no key `{}`", name.escape_debug());
+        let expected = match keys::nearest_of(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("its keys are {}", known.join(", ")),
+        };
+        self.report(key_span(table, name, item), message, Some(expected));
     }
 
     fn report_key(&mut self, span: Range<usize>, key: &str, message: String, expected: String) {

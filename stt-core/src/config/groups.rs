@@ -69,8 +69,7 @@ pub(super) fn read(
         }
     };
     if let Some(expected) = expected {
-        let message = format!("`{name}` can't be {}", given.shown());
-        reader.report(span, message, Some(format!("expected {expected}")));
+        reader.refuse(span, name, &given, expected);
     }
 }
 
@@ -134,9 +133,7 @@ fn read_group(
     let given = given(item);
     let max_threads = places(&given, &[("num-cpus", Places::Cpus)]);
     if max_threads.is_none() {
-        let place = item.span().unwrap_or(span);
-        let message = format!("`{MAX_THREADS}` can't be {}", given.shown());
-        reader.report(place, message, Some(format!("expected {expected}")));
+        reader.refuse(item.span().unwrap_or(span), MAX_THREADS, &given, expected);
     }
     let max_threads = max_threads.filter(|_| reader.problems.len() == before)?;
     Some(TestGroup {

@@ -268,12 +268,7 @@ fn read_one(
                 groups::read(reader, &mut scheduling, name, item, value);
             }
             other => {
-                let message = format!("an override has no key `{}`", other.escape_debug());
-                let expected = match keys::nearest_of(other, KEYS) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its keys are {}", KEYS.join(", ")),
-                };
-                reader.report(key_span(table, other, item), message, Some(expected));
+                reader.no_such_key(table, other, item, "an override", KEYS);
             }
         }
     }
@@ -332,13 +327,9 @@ fn platform_of(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Opti
     match Platform::from_str(&text) {
         Ok(platform) => Some(platform),
         Err(error) => {
-            let message = format!("`{PLATFORM}` can't be {}", Given::Text(text).shown());
             let detail = error.to_string().escape_debug().to_string();
-            reader.report(
-                span,
-                message,
-                Some(format!("expected {expected}: {detail}")),
-            );
+            let expected = format!("{expected}: {detail}");
+            reader.refuse(span, PLATFORM, &Given::Text(text), expected);
             None
         }
     }
@@ -350,8 +341,7 @@ fn text(reader: &mut Reader<'_>, item: &Item, name: &str, expected: &str) -> Opt
     if text.is_none() {
         let given = super::document::given(item);
         let span = item.span().unwrap_or_default();
-        let message = format!("`{name}` can't be {}", given.shown());
-        reader.report(span, message, Some(format!("expected {expected}")));
+        reader.refuse(span, name, &given, expected);
     }
     text.map(str::to_owned)
 }

@@ -10,7 +10,6 @@ use super::document::Reader;
 use super::document::given;
 use super::document::key_span;
 use super::given::Given;
-use super::keys;
 use crate::retry::Backoff;
 use crate::retry::LONGEST_DELAY;
 use crate::retry::Retries;
@@ -55,11 +54,11 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> 
     if let Some(table) = item.as_table_like() {
         return read_table(reader, table, span);
     }
-    let count = count(&given(item));
+    let given = given(item);
+    let count = count(&given);
     if count.is_none() {
-        let message = format!("`{RETRIES}` can't be {}", given(item).shown());
-        let expected = format!("expected a number from 0 to {MOST}, or {TABLE}");
-        reader.report(span, message, Some(expected));
+        let expected = format!("a number from 0 to {MOST}, or {TABLE}");
+        reader.refuse(span, RETRIES, &given, expected);
     }
     count.map(|count| Retries {
         count,
@@ -105,12 +104,7 @@ pub(super) fn read_table(
 ) -> Option<Retries> {
     let before = reader.problems.len();
     for (name, item) in table.iter().filter(|(name, _)| !NAMES.contains(name)) {
-        let message = format!("`{RETRIES}` has no key `{}`", name.escape_debug());
-        let expected = match keys::nearest_of(name, NAMES) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("its keys are {}", NAMES.join(", ")),
-        };
-        reader.report(key_span(table, name, item), message, Some(expected));
+        reader.no_such_key(table, name, item, &format!("`{RETRIES}`"), NAMES);
     }
     let draft = Draft {
         backoff: find(reader, table, BACKOFF, backoff),

@@ -10,7 +10,6 @@ use super::document::Reader;
 use super::document::given;
 use super::document::key_span;
 use super::given::Given;
-use super::keys;
 use crate::times::TestTimes;
 
 /// The keys of an override.
@@ -83,8 +82,7 @@ pub(super) fn read(
         }
     };
     if let Some(expected) = expected {
-        let message = format!("`{name}` can't be {}", given.shown());
-        reader.report(span, message, Some(format!("expected {expected}")));
+        reader.refuse(span, name, &given, expected);
     }
 }
 
@@ -97,12 +95,7 @@ fn read_table(reader: &mut Reader<'_>, times: &mut TestTimes, table: &dyn TableL
             PERIOD => read(reader, times, SLOW_TIMEOUT, item, span),
             TERMINATE_AFTER | GRACE_PERIOD => read(reader, times, name, item, span),
             other => {
-                let message = format!("`{SLOW_TIMEOUT}` has no key `{}`", other.escape_debug());
-                let expected = match keys::nearest_of(other, NAMES) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its keys are {}", NAMES.join(", ")),
-                };
-                reader.report(key_span(table, other, item), message, Some(expected));
+                reader.no_such_key(table, other, item, &format!("`{SLOW_TIMEOUT}`"), NAMES);
             }
         }
     }

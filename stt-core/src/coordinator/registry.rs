@@ -125,13 +125,9 @@ impl Directory {
     /// # Errors
     /// The directory can't be read.
     pub fn engines(&self) -> Result<HashMap<RunId, Address>, CoordinatorError> {
-        let uid = nix::unistd::geteuid().as_raw();
         let names = self.names()?;
         let stems = names.iter().filter_map(|name| name.strip_suffix(".json"));
-        let records = stems.filter_map(|stem| {
-            let text = self.read(&record_of(stem)).ok()??;
-            Record::parse(&text, stem, uid, None).ok()
-        });
+        let records = stems.filter_map(|stem| readable(&self.read(&record_of(stem)).ok()??, stem));
         let engines = records.filter_map(|record| Some((record.run, record.engine?)));
         Ok(engines.collect())
     }
@@ -228,12 +224,10 @@ impl Directory {
             Err(_) if alive => None,
             Err(error) => return Ok(Some(self.bad(&record, error))),
         };
-        let uid = nix::unistd::geteuid().as_raw();
         if alive {
             // Our own record is among these.
-            let parsed =
-                text.and_then(|text| Record::parse(&text, stem, uid, None).ok().map(Box::new));
-            return Ok(Some(Found::Alive(parsed)));
+            let parsed = text.and_then(|text| readable(&text, stem));
+            return Ok(Some(Found::Alive(parsed.map(Box::new))));
         }
         let name = Name {
             stem: stem.to_owned(),
@@ -241,7 +235,7 @@ impl Directory {
         };
         Ok(Some(match text {
             None => Found::Unfinished(name),
-            Some(text) => match Record::parse(&text, stem, uid, myself) {
+            Some(text) => match Record::parse(&text, stem, own_uid(), myself) {
                 Ok(record) => Found::Dead(Box::new(Dead { record, name })),
                 Err(fault) => Found::Bad {
                     path: self.path().join(record),
@@ -254,6 +248,15 @@ impl Directory {
     fn is_there(&self, name: &str) -> bool {
         self.open_file(name, OFlag::O_RDONLY).is_ok()
     }
+}
+
+/// A record of ours, by whatever process, if it is one.
+fn readable(text: &[u8], stem: &str) -> Option<Record> {
+    Record::parse(text, stem, own_uid(), None).ok()
+}
+
+fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 #[cfg(test)]

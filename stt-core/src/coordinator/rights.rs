@@ -186,21 +186,13 @@ impl Directory {
         let mut ports: Vec<_> = names.iter().filter_map(|name| port_of(name)).collect();
         ports.sort_unstable();
         ports.dedup();
-        let of = |port| {
-            let prefix = format!("{port}{WAITS}");
-            let mut tickets: Vec<_> = names
-                .iter()
-                .filter(|name| name.starts_with(&prefix))
-                .collect();
-            tickets.sort_unstable();
-            Right {
-                port,
-                holder: self.right_holder(&lock_of(port)),
-                waiting: tickets
-                    .into_iter()
-                    .filter_map(|name| self.right_holder(name))
-                    .collect(),
-            }
+        let of = |port| Right {
+            port,
+            holder: self.right_holder(&lock_of(port)),
+            waiting: tickets_among(&names, port)
+                .into_iter()
+                .filter_map(|name| self.right_holder(name))
+                .collect(),
         };
         let rights = ports.into_iter().map(of);
         Ok(rights
@@ -210,11 +202,8 @@ impl Directory {
 
     /// The tickets for a port, the oldest first.
     fn tickets(&self, port: u16) -> io::Result<Vec<String>> {
-        let prefix = format!("{port}{WAITS}");
-        let mut names = self.names().map_err(io::Error::other)?;
-        names.retain(|name| name.starts_with(&prefix));
-        names.sort();
-        Ok(names)
+        let names = self.names().map_err(io::Error::other)?;
+        Ok(tickets_among(names, port))
     }
 
     /// Who wrote a file, if he still holds its lock.
@@ -233,6 +222,17 @@ impl Directory {
         };
         is_ours(&file).is_ok() && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
+}
+
+/// Those of these names that are tickets for a port, the oldest first.
+fn tickets_among<N: AsRef<str> + Ord>(names: impl IntoIterator<Item = N>, port: u16) -> Vec<N> {
+    let prefix = format!("{port}{WAITS}");
+    let tickets = names
+        .into_iter()
+        .filter(|name| name.as_ref().starts_with(&prefix));
+    let mut tickets: Vec<N> = tickets.collect();
+    tickets.sort_unstable();
+    tickets
 }
 
 /// The port whose lock or ticket has this name.

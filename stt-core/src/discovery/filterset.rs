@@ -262,18 +262,10 @@ impl<'a> BinaryRules<'a> {
         said: &'s [(Option<&'a CompiledExpr>, T)],
         test: &'s str,
     ) -> impl Iterator<Item = &'s T> {
-        let name = (!said.is_empty()).then(|| TestCaseName::new(test));
-        let held = said.iter().filter(move |(filter, _)| {
-            filter.is_none_or(|filter| {
-                name.as_ref().is_some_and(|test_name| {
-                    let query = TestQuery {
-                        binary_query: self.names.query(),
-                        test_name,
-                    };
-                    filter.matches_test(&query, &self.context)
-                })
-            })
-        });
+        let holds = |filter: &CompiledExpr| self.names.is_in(filter, self.context, test);
+        let held = said
+            .iter()
+            .filter(move |(filter, _)| filter.is_none_or(holds));
         held.map(|(_, value)| value)
     }
 }
@@ -311,15 +303,8 @@ impl<'a, T> Choice<'a, T> {
     }
 
     fn of(&self, names: &Names, context: EvalContext<'a>, test: &str) -> Option<&'a Arc<T>> {
-        if self.open.is_empty() {
-            return self.rest;
-        }
-        let query = TestQuery {
-            binary_query: names.query(),
-            test_name: &TestCaseName::new(test),
-        };
         let mut open = self.open.iter();
-        let first = open.find(|(filter, _)| filter.matches_test(&query, &context));
+        let first = open.find(|(filter, _)| names.is_in(filter, context, test));
         first.map_or(self.rest, |(_, value)| *value)
     }
 }
@@ -358,6 +343,15 @@ impl Names {
             kind,
             platform,
         }
+    }
+
+    /// Whether a filter holds for one of its tests.
+    fn is_in(&self, filter: &CompiledExpr, context: EvalContext<'_>, test: &str) -> bool {
+        let query = TestQuery {
+            binary_query: self.query(),
+            test_name: &TestCaseName::new(test),
+        };
+        filter.matches_test(&query, &context)
     }
 
     pub(super) fn query(&self) -> BinaryQuery<'_> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::coordinator::CoordinatorError;
 use crate::coordinator::Directory;
+use crate::coordinator::Live;
 use crate::coordinator::Place;
 use crate::coordinator::Right;
 use crate::coordinator::RightHolder;
@@ -89,14 +90,23 @@ struct Told {
 /// The directory of the runs is not ours alone, or can't be read.
 pub fn port_list(place: &Place) -> Result<PortList, CoordinatorError> {
     let directory = Directory::find(place)?;
-    let (rights, workspaces) = match &directory {
-        None => (Vec::new(), HashMap::new()),
-        Some(directory) => {
-            let lives = directory.lives(None)?.into_iter();
-            let workspaces = lives.map(|live| (live.run.as_str().to_owned(), live.workspace));
-            (directory.rights()?, workspaces.collect())
-        }
+    let mut ports = match &directory {
+        None => owned_ports(Vec::new(), &[]),
+        Some(directory) => owned_ports(directory.rights()?, &directory.lives(None)?),
     };
+    let numbers: Vec<_> = ports.iter().map(|port| port.port).collect();
+    let mut listening = listeners(&numbers);
+    for port in &mut ports {
+        let here = listening.extract_if(.., |held| held.port.number == port.port);
+        port.listening = here.flat_map(|held| listeners_of(&held)).collect();
+    }
+    Ok(PortList { ports })
+}
+
+/// The ports that are somebody's, but not who listens on them.
+pub(crate) fn owned_ports(rights: Vec<Right>, lives: &[Live]) -> Vec<OwnedPort> {
+    let workspace = |live: &Live| (live.run.as_str().to_owned(), live.workspace.clone());
+    let workspaces = lives.iter().map(workspace).collect();
     let leased = leased();
     let mut sockets = HashMap::new();
     let mut told = Vec::new();
@@ -109,14 +119,7 @@ pub fn port_list(place: &Place) -> Result<PortList, CoordinatorError> {
         let by = sockets.remove(&inode).unwrap_or_default();
         (port, owner_of_lease(port, &by, &told))
     });
-    let mut ports = list(rights, leases.collect(), &workspaces);
-    let numbers: Vec<_> = ports.iter().map(|port| port.port).collect();
-    let mut listening = listeners(&numbers);
-    for port in &mut ports {
-        let here = listening.extract_if(.., |held| held.port.number == port.port);
-        port.listening = here.flat_map(|held| listeners_of(&held)).collect();
-    }
-    Ok(PortList { ports })
+    list(rights, leases.collect(), &workspaces)
 }
 
 /// Everybody who was started as a test with ports.

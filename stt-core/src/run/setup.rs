@@ -84,16 +84,14 @@ fn by_priority(job: &Job) -> Vec<usize> {
 fn room(job: &Job, config: &Config, threads: usize) -> Room {
     let cpus = cores();
     let groups = &config.test_groups;
-    let needs = (0..job.suite.len()).map(|test| {
-        let said = job.suite.scheduling(test)?;
-        let places = said
-            .threads_required
-            .map_or(1, |places| places.count(cpus, threads));
+    let needs = job.suite.of_scheduling(|said| {
+        let places = said.threads_required;
         let name = said.group.as_ref().filter(|name| &***name != NO_GROUP);
-        let group = name.and_then(|name| groups.iter().position(|group| group.name == *name));
-        Some(Need { places, group })
+        Need {
+            places: places.map_or(1, |places| places.count(cpus, threads)),
+            group: name.and_then(|name| groups.iter().position(|group| group.name == *name)),
+        }
     });
-    let needs: Vec<_> = needs.collect();
     let most = groups
         .iter()
         .map(|group| group.max_threads.count(cpus, threads));

@@ -20,7 +20,7 @@ use crate::guard::cores;
 use crate::id::RunId;
 use crate::process::boot;
 use crate::report::Reaped;
-use crate::run::port_list;
+use crate::run::port_list::owned_ports;
 use crate::units::Bytes;
 use crate::units::Percent;
 
@@ -127,7 +127,7 @@ impl Observer {
             None => (Vec::new(), Counters::default()),
             Some(directory) => {
                 let boot = boot().unwrap_or_default();
-                (self.runs(directory)?, directory.counters(&boot))
+                (Self::runs(directory)?, directory.counters(&boot))
             }
         };
         let sample = self.sampler.sample(self.clock.now(), None);
@@ -146,13 +146,13 @@ impl Observer {
         })
     }
 
-    fn runs(&self, directory: &Directory) -> Result<Vec<SeenRun>, CoordinatorError> {
+    fn runs(directory: &Directory) -> Result<Vec<SeenRun>, CoordinatorError> {
         let lives = directory.lives(None)?;
         let engines = directory.engines()?;
         let ports = if lives.is_empty() {
             Vec::new()
         } else {
-            port_list(&self.place)?.ports
+            owned_ports(directory.rights()?, &lives)
         };
         let seen = |live: Live| {
             let of_run = ports.iter().filter_map(|port| {

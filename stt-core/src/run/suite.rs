@@ -209,6 +209,11 @@ impl Suite {
         self.of_each(|case| case.times.as_deref().copied())
     }
 
+    /// What each test makes of what is said of when it runs, by its number; empty when of none anything is said.
+    pub(crate) fn of_scheduling<T>(&self, make: impl Fn(&Scheduling) -> T) -> Vec<Option<T>> {
+        self.of_each(|case| case.scheduling.as_deref().map(&make))
+    }
+
     /// What is said of when a test runs.
     pub(crate) fn scheduling(&self, test: usize) -> Option<&Scheduling> {
         self.cases[test].scheduling.as_deref()

@@ -50,6 +50,21 @@ fn body(command: &[&str]) -> ContainerCreateBody {
     }
 }
 
+/// A network and a volume of this name.
+async fn network_and_volume(docker: &Docker, name: &str) -> Result<(), bollard::errors::Error> {
+    let network = NetworkCreateRequest {
+        name: name.to_owned(),
+        ..NetworkCreateRequest::default()
+    };
+    docker.create_network(network).await?;
+    let volume = VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        ..VolumeCreateRequest::default()
+    };
+    docker.create_volume(volume).await?;
+    Ok(())
+}
+
 async fn sleeper(docker: &Docker) -> Result<String, bollard::errors::Error> {
     let id = docker
         .create_container(None, body(&["sleep", "300"]))
@@ -230,16 +245,7 @@ fn leaves_all_kinds() {
     run(async {
         let docker = connect().await?;
         let name = format!("stt-clients-{}", std::process::id());
-        let network = NetworkCreateRequest {
-            name: name.clone(),
-            ..NetworkCreateRequest::default()
-        };
-        docker.create_network(network).await?;
-        let volume = VolumeCreateRequest {
-            name: Some(name.clone()),
-            ..VolumeCreateRequest::default()
-        };
-        docker.create_volume(volume).await?;
+        network_and_volume(&docker, &name).await?;
         sleeper(&docker).await?;
         Ok(())
     });
@@ -250,16 +256,7 @@ fn removes_all_kinds() {
     run(async {
         let docker = connect().await?;
         let name = format!("stt-clients-removed-{}", std::process::id());
-        let network = NetworkCreateRequest {
-            name: name.clone(),
-            ..NetworkCreateRequest::default()
-        };
-        docker.create_network(network).await?;
-        let volume = VolumeCreateRequest {
-            name: Some(name.clone()),
-            ..VolumeCreateRequest::default()
-        };
-        docker.create_volume(volume).await?;
+        network_and_volume(&docker, &name).await?;
         docker.remove_network(&name).await?;
         docker
             .remove_volume(&name, None::<RemoveVolumeOptions>)
