@@ -10,11 +10,30 @@ pub const MOST_PORTS: usize = 64;
 
 /// The ports that a test has for itself while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TestPorts {
+pub struct TestPorts {
+    /// Which they are.
+    pub which: Which,
+    /// Whether it gets each as a socket that listens already.
+    pub listen: bool,
+}
+
+/// Which ports a test has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
     /// So many, whichever are free.
     Any(usize),
     /// These, in rising order: tests that want the same one take turns.
     Fixed(Arc<[u16]>),
+}
+
+impl From<Which> for TestPorts {
+    /// Ports on which the test is going to listen by itself.
+    fn from(which: Which) -> Self {
+        Self {
+            which,
+            listen: false,
+        }
+    }
 }
 
 impl TestPorts {
@@ -25,19 +44,21 @@ impl TestPorts {
 
     /// How many they are.
     pub fn count(&self) -> usize {
-        match self {
-            Self::Any(count) => *count,
-            Self::Fixed(ports) => ports.len(),
+        match &self.which {
+            Which::Any(count) => *count,
+            Which::Fixed(ports) => ports.len(),
         }
     }
 }
 
 impl fmt::Display for TestPorts {
-    /// As a file has it: `2`, or `[8080, 9000]`.
+    /// As a file has it: `2`, or `[8080, 9000]`; `{ count = 2, listen = true }`, or `{ numbers = [8080], listen = true }`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any(count) => count.fmt(f),
-            Self::Fixed(ports) => write!(f, "{ports:?}"),
+        match (&self.which, self.listen) {
+            (Which::Any(count), false) => count.fmt(f),
+            (Which::Fixed(ports), false) => write!(f, "{ports:?}"),
+            (Which::Any(count), true) => write!(f, "{{ count = {count}, listen = true }}"),
+            (Which::Fixed(ports), true) => write!(f, "{{ numbers = {ports:?}, listen = true }}"),
         }
     }
 }

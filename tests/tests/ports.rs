@@ -88,6 +88,19 @@ fn as_many_ports_as_were_asked_for_and_none_for_others() {
 }
 
 #[test]
+fn who_cannot_bind_over_ours_gets_sockets_that_listen() {
+    let (town, lab) = (Town::new(), Lab::shared("porter"));
+    let tests = [
+        "finds_sockets_that_listen",
+        "finds_a_fixed_socket_that_listens",
+    ];
+    let finished = only(&town, &lab, &tests).run().code(0);
+    // They are the tests' alone: we don't listen ourselves.
+    drop(finished.never_says("which had it for itself"));
+    lab.assert_clean();
+}
+
+#[test]
 fn a_listener_that_is_left_behind_is_named_and_ended() {
     let (town, lab) = (Town::new(), Lab::shared("porter"));
     let finished = only(&town, &lab, &["alone_leaves_a_listener"])

@@ -3,28 +3,88 @@
 use std::ops::Range;
 
 use toml_edit::Item;
+use toml_edit::TableLike;
 use toml_edit::Value;
 
 use super::document::Reader;
 use super::document::given;
+use super::document::key_span;
 use crate::port::MOST_PORTS;
 use crate::port::TestPorts;
+use crate::port::Which;
 
 /// The key.
 pub(super) const PORTS: &str = "ports";
+
+const COUNT: &str = "count";
+const NUMBERS: &str = "numbers";
+const LISTEN: &str = "listen";
 
 const EXPECTED: &str = "how many, such as 2, or which, such as [8080]";
 
 /// Reads the value; whatever it can't be is a problem at its place.
 pub(super) fn read(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<TestPorts> {
-    if let Some(list) = item.as_array() {
-        return list_of(reader, list.iter(), span);
+    if let Some(table) = item.as_table_like() {
+        return table_of(reader, table, span);
     }
+    if let Some(list) = item.as_array() {
+        return list_of(reader, list.iter(), span).map(TestPorts::from);
+    }
+    count_of(reader, item, span).map(TestPorts::from)
+}
+
+/// Reads the long form, which also says how the test gets its ports.
+fn table_of(
+    reader: &mut Reader<'_>,
+    table: &dyn TableLike,
+    span: Range<usize>,
+) -> Option<TestPorts> {
+    let before = reader.problems.len();
+    let (mut which, mut listen, mut both) = (None, false, false);
+    for (name, item) in table.iter() {
+        let place = item.span().unwrap_or_else(|| key_span(table, name, item));
+        let read = match name {
+            COUNT => count_of(reader, item, place),
+            NUMBERS => numbers_of(reader, item, place),
+            LISTEN => {
+                match item.as_bool() {
+                    Some(value) => listen = value,
+                    None => reader.refuse(place, LISTEN, &given(item), "true or false"),
+                }
+                None
+            }
+            other => {
+                reader.no_such_key(table, other, item, PORTS, [COUNT, NUMBERS, LISTEN]);
+                None
+            }
+        };
+        both |= which.is_some() && read.is_some();
+        which = which.or(read);
+    }
+    if reader.problems.len() == before && (which.is_none() || both) {
+        let message = format!("`{PORTS}` says neither how many ports nor which, or both");
+        let expected = format!("`{COUNT} = 2`, or `{NUMBERS} = [8080]`");
+        reader.report(span, message, Some(expected));
+    }
+    let which = which.filter(|_| reader.problems.len() == before)?;
+    Some(TestPorts { which, listen })
+}
+
+fn numbers_of(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<Which> {
+    let Some(list) = item.as_array() else {
+        let expected = "a list of ports, such as [8080]";
+        reader.refuse(span, NUMBERS, &given(item), expected);
+        return None;
+    };
+    list_of(reader, list.iter(), span)
+}
+
+fn count_of(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<Which> {
     let count = item
         .as_integer()
         .and_then(|count| usize::try_from(count).ok());
     if let Some(count) = count.filter(|&count| count <= MOST_PORTS) {
-        return Some(TestPorts::Any(count));
+        return Some(Which::Any(count));
     }
     let message = format!("`{PORTS}` can't be {}", given(item).shown());
     let expected = match item.as_integer() {
@@ -39,7 +99,7 @@ fn list_of<'a>(
     reader: &mut Reader<'_>,
     list: impl Iterator<Item = &'a Value>,
     span: Range<usize>,
-) -> Option<TestPorts> {
+) -> Option<Which> {
     let before = reader.problems.len();
     let mut numbers = Vec::new();
     for value in list {
@@ -66,7 +126,7 @@ fn list_of<'a>(
     }
     // Who takes several takes them in this order, so that no two wait for each other.
     numbers.sort_unstable();
-    (reader.problems.len() == before).then(|| TestPorts::Fixed(numbers.into()))
+    (reader.problems.len() == before).then(|| Which::Fixed(numbers.into()))
 }
 
 #[cfg(test)]
@@ -89,6 +149,16 @@ mod tests {
             ("64", "64"),
             ("[]", "[]"),
             ("[9000, 1, 65535]", "[1, 9000, 65535]"),
+            ("{ count = 2 }", "2"),
+            (
+                "{ listen = true, count = 2 }",
+                "{ count = 2, listen = true }",
+            ),
+            ("{ numbers = [80], listen = false }", "[80]"),
+            (
+                "{ numbers = [90, 80], listen = true }",
+                "{ numbers = [80, 90], listen = true }",
+            ),
         ] {
             assert_eq!(ports(value).unwrap(), read);
         }
@@ -116,6 +186,36 @@ mod tests {
                 "3:18",
                 "80 is named twice",
                 "once is enough",
+            ),
+            (
+                "{ listen = true }",
+                "3:9",
+                "neither how many ports nor which",
+                "`numbers = [8080]`",
+            ),
+            (
+                "{ count = 1, numbers = [80] }",
+                "3:9",
+                "or both",
+                "`count = 2`",
+            ),
+            (
+                "{ count = 1, listen = 1 }",
+                "3:31",
+                "`listen` can't be `1`",
+                "true or false",
+            ),
+            (
+                "{ count = 1, lisen = true }",
+                "3:22",
+                "lisen",
+                "did you mean `listen`?",
+            ),
+            (
+                "{ numbers = 80 }",
+                "3:21",
+                "`numbers` can't be `80`",
+                "a list of ports",
             ),
             (&list, "3:9", "names 65 ports", "a test may have 64"),
         ] {

@@ -70,6 +70,7 @@ pub use metadata::MetadataError;
 pub use metadata::Package;
 pub use metadata::Workspace;
 pub use run_command::test_command;
+pub use run_command::with_sockets;
 pub use rustc::Rustc;
 pub use rustc::RustcError;
 pub use rustc::Toolchain;

@@ -7,6 +7,7 @@ use crate::command::CommandLine;
 use super::binary::TestBinary;
 use super::list::ListedTest;
 use super::list::Protocol;
+use super::variables;
 
 /// The command that runs one test: `BIN --exact NAME --nocapture [--ignored]`, or the bare binary
 /// where that is one test as a whole. `extra_env` is what [`per_test`](super::per_test) says.
@@ -29,6 +30,23 @@ pub fn test_command(
     };
     command.extra_env = extra_env;
     command
+}
+
+/// The command, for a program that finds so many listening sockets as its descriptors 3, 4 and so on. It is told of them
+/// as systemd tells its services (`sd_listen_fds(3)`), and that needs its process id: a shell that becomes it knows that.
+pub fn with_sockets(mut command: CommandLine, count: usize) -> CommandLine {
+    const SHELL: &str = "/bin/sh";
+    const SCRIPT: &str = "export LISTEN_PID=$$; exec \"$@\"";
+    let names = (0..count).map(|index| format!("{}{index}", variables::STT_PORT_PREFIX));
+    let names: Vec<_> = names.collect();
+    let before = ["-c", SCRIPT, SHELL].map(OsString::from);
+    let program = std::mem::replace(&mut command.program, SHELL.into());
+    command
+        .args
+        .splice(0..0, before.into_iter().chain([program]));
+    command
+        .env("LISTEN_FDS", count.to_string())
+        .env("LISTEN_FDNAMES", names.join(":"))
 }
 
 #[cfg(test)]
@@ -63,6 +81,24 @@ mod tests {
             let command = test_command(&binary(Harness::Libtest, None), &test, Vec::new());
             assert_eq!(command.shown(), shown);
         }
+    }
+
+    #[test]
+    fn who_finds_sockets_is_told_as_a_service_of_systemd() {
+        let command =
+            CommandLine::new("/t/it-1", "/".into(), Arc::default()).args(["--exact", "a b"]);
+        let command = with_sockets(command, 2);
+        let script = r#"'export LISTEN_PID=$$; exec "$@"'"#;
+        assert_eq!(
+            command.shown(),
+            format!("/bin/sh -c {script} /bin/sh /t/it-1 --exact 'a b'")
+        );
+        let env = [
+            ("LISTEN_FDS", "2"),
+            ("LISTEN_FDNAMES", "STT_PORT_0:STT_PORT_1"),
+        ];
+        let env = env.map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(command.extra_env, env);
     }
 
     #[test]

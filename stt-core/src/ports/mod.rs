@@ -11,6 +11,9 @@ mod socket;
 mod table;
 
 use std::io;
+use std::net::Ipv4Addr;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -37,6 +40,15 @@ impl Lease {
     /// The port.
     pub fn number(&self) -> u16 {
         self.number
+    }
+
+    /// A socket that listens on the port, on 127.0.0.1: for who can't bind it over ours, because he doesn't set
+    /// `SO_REUSEADDR`.
+    ///
+    /// # Errors
+    /// Somebody listens on it already, or the system refuses a descriptor.
+    pub fn listen(&self) -> io::Result<OwnedFd> {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, self.number)).map(OwnedFd::from)
     }
 
     /// Keeps the port for as long as this process lives, whatever program it becomes by `exec`, and any that
@@ -141,7 +153,6 @@ impl Leases {
 mod tests {
     use std::collections::HashSet;
     use std::io::Read as _;
-    use std::net::TcpListener;
 
     use super::*;
 

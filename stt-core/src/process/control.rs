@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -76,6 +77,8 @@ pub(super) struct Bounds {
     pub(super) limits: Vec<ResourceLimit>,
     /// Whether the kernel is to kill it before us, when memory is short.
     pub(super) expendable: bool,
+    /// The sockets that it finds after its three streams.
+    pub(super) sockets: Vec<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -161,12 +164,18 @@ impl Control {
         place.next.limits = limits.map(bounds::of).unwrap_or_default();
         place.next.pen = None;
         place.next.expendable = true;
+        place.next.sockets.clear();
         let Some(group) = &mut place.group else {
             return Ok(Held::default());
         };
         let (pen, held) = group.begin(limits)?;
         place.next.pen = Some(pen);
         Ok(held)
+    }
+
+    /// Has the next child find these sockets as its descriptors 3, 4 and so on. They are closed here once it has them.
+    pub fn hand_over(&self, sockets: Vec<OwnedFd>) {
+        lock(&self.place).next.sockets = sockets;
     }
 
     /// What the current child has used so far with its whole family; `None` when there is no child or

@@ -10,6 +10,7 @@ mod control;
 mod drive;
 mod exit;
 mod family;
+mod handover;
 mod kernel;
 mod launch;
 mod life;

@@ -26,6 +26,7 @@ use super::control::Bounds;
 use super::control::Control;
 use super::family::Held;
 use super::family::Pen;
+use super::handover;
 use super::kernel;
 use super::launch;
 use super::launch::LaunchError;
@@ -232,7 +233,10 @@ fn start_once(command: &CommandLine, stdio: Stdio, bounds: &mut Bounds) -> io::R
 
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn start_by_std(command: &CommandLine, stdio: Stdio, bounds: &Bounds) -> io::Result<Born> {
-    let mut child = prepare(command, stdio).spawn()?;
+    let mut prepared = prepare(command, stdio);
+    let reserved = handover::by_std(&mut prepared, &bounds.sockets)?;
+    let mut child = prepared.spawn()?;
+    drop(reserved);
     // The kernel's process ids are positive and fit (`pid_max` is at most 2^22, proc_sys_kernel(5)).
     let pid = child.id().cast_signed();
     kernel::limit(pid, &bounds.limits);

@@ -1,8 +1,10 @@
 //! The ports of one test: taken before it starts, and looked at when it has ended.
 
+use std::os::fd::OwnedFd;
+
 use crate::id::TestId;
 use crate::port::StillHeld;
-use crate::port::TestPorts;
+use crate::port::Which;
 use crate::ports::Lease;
 use crate::ports::LeaseError;
 use crate::process::listeners;
@@ -10,6 +12,25 @@ use crate::report::Warning;
 use crate::run::error::chain;
 use crate::run::event::Event;
 use crate::run::slot::Shared;
+
+/// Sockets that listen on the ports of a test, where it is to get these; else none.
+///
+/// # Errors
+/// Why there can be none, as a sentence.
+pub(crate) fn listening(
+    shared: &Shared,
+    test: usize,
+    leases: &[Lease],
+) -> Result<Vec<OwnedFd>, String> {
+    if !shared.suite.ports(test).is_some_and(|ports| ports.listen) {
+        return Ok(Vec::new());
+    }
+    let sockets = leases.iter().map(|lease| {
+        let socket = lease.listen();
+        socket.map_err(|error| format!("nobody can listen on port {}: {error}", lease.number()))
+    });
+    sockets.collect()
+}
 
 /// Takes the ports of a test, which are its own until they are dropped. Without ports that is nothing.
 ///
@@ -19,9 +40,9 @@ pub(crate) fn take(shared: &Shared, test: usize) -> Result<Vec<Lease>, String> {
     let Some(ports) = shared.suite.ports(test) else {
         return Ok(Vec::new());
     };
-    let leases = match ports.as_ref() {
-        TestPorts::Any(count) => shared.leases.take(*count),
-        TestPorts::Fixed(numbers) => {
+    let leases = match &ports.which {
+        Which::Any(count) => shared.leases.take(*count),
+        Which::Fixed(numbers) => {
             let guarded = numbers.iter().map(|&number| shared.leases.guard(number));
             guarded.collect()
         }

@@ -202,10 +202,11 @@ impl Worker {
         }
         let leases = match ports::take(&shared, order.test) {
             Ok(leases) => leases,
-            Err(reason) => {
-                self.control.release();
-                return not_started(settle::could_not_start(reason));
-            }
+            Err(reason) => return self.refuse(reason),
+        };
+        let sockets = match ports::listening(&shared, order.test, &leases) {
+            Ok(sockets) => sockets,
+            Err(reason) => return self.refuse(reason),
         };
         let numbers: Vec<_> = leases.iter().map(Lease::number).collect();
         let group = shared.suite.group(order.test);
@@ -228,6 +229,7 @@ impl Worker {
         };
         self.capture.reset();
         let held = self.make_ready(shared.suite.limits(order.test).map(AsRef::as_ref));
+        self.control.hand_over(sockets);
         match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => {
                 let limits = shared.suite.limits(order.test);
@@ -243,6 +245,12 @@ impl Worker {
             }
             Err(error) => not_started(settle::not_started(&error)),
         }
+    }
+
+    /// The end of a test that can't have what it needs.
+    fn refuse(&self, reason: String) -> TestEnd {
+        self.control.release();
+        not_started(settle::could_not_start(reason))
     }
 
     /// Makes the slot's place ready. Without a control group the test runs all the same, its family is

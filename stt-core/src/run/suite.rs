@@ -16,6 +16,7 @@ use crate::discovery::has_wanted_limits;
 use crate::discovery::per_test;
 use crate::discovery::test_command;
 use crate::discovery::verdict;
+use crate::discovery::with_sockets;
 use crate::guard::limited;
 use crate::id::TestId;
 use crate::limits::Limits;
@@ -23,6 +24,7 @@ use crate::partition::Dealer;
 use crate::partition::Partition;
 use crate::partition::sort_key;
 use crate::port::TestPorts;
+use crate::port::Which;
 use crate::retry::Retries;
 use crate::scheduling::Scheduling;
 use crate::selection::TestSelection;
@@ -181,17 +183,18 @@ impl Suite {
 
     /// The ports by their numbers that each test wants, by its own; empty when no test wants any.
     pub(crate) fn fixed_ports(&self) -> Vec<Option<Arc<[u16]>>> {
-        let fixed = |case: &Case| match case.ports.as_deref() {
-            Some(TestPorts::Fixed(ports)) => Some(Arc::clone(ports)),
-            Some(TestPorts::Any(_)) | None => None,
+        let fixed = |case: &Case| match case.ports.as_deref().map(|ports| &ports.which) {
+            Some(Which::Fixed(ports)) => Some(Arc::clone(ports)),
+            Some(Which::Any(_)) | None => None,
         };
         self.of_each(fixed)
     }
 
-    /// The most ports that a test has.
+    /// The most ports that a test has. One that is handed over as a socket takes as much of ours as two.
     pub(crate) fn most_ports(&self) -> usize {
         let ports = self.cases.iter().filter_map(|case| case.ports.as_deref());
-        ports.map(TestPorts::count).max().unwrap_or(0)
+        let places = ports.map(|ports| ports.count() * (1 + usize::from(ports.listen)));
+        places.max().unwrap_or(0)
     }
 
     /// What each test may use, by its number; empty when no test has limits.
@@ -247,6 +250,13 @@ impl Suite {
     /// The command that runs a test of which this is known.
     pub(crate) fn command(&self, test: usize, facts: PerTest<'_>) -> CommandLine {
         let case = &self.cases[test];
-        test_command(&self.binaries[case.binary], &case.test, per_test(facts))
+        let ports = facts.ports.len();
+        let command = test_command(&self.binaries[case.binary], &case.test, per_test(facts));
+        let listens = case.ports.as_ref().is_some_and(|ports| ports.listen);
+        if listens && ports > 0 {
+            with_sockets(command, ports)
+        } else {
+            command
+        }
     }
 }

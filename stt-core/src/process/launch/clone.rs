@@ -27,6 +27,7 @@ use crate::command::CommandLine;
 use crate::command::Environment;
 use crate::process::control::Bounds;
 use crate::process::family::Pen;
+use crate::process::handover;
 use crate::process::kernel;
 
 /// What a child is started with.
@@ -36,6 +37,8 @@ struct Launch<'a> {
     image: &'a Image,
     /// Its standard streams, open in us.
     stdio: [RawFd; 3],
+    /// Descriptors of ours that it finds after its streams, none of them numbered as low as that.
+    sockets: &'a [RawFd],
     /// Its limits: resource, soft and hard (`getrlimit(2)`).
     limits: &'a [kernel::ResourceLimit],
     /// The directory of its control group.
@@ -87,6 +90,8 @@ struct Plan {
     envp: *const *const libc::c_char,
     cwd: *const libc::c_char,
     stdio: [RawFd; 3],
+    sockets: *const RawFd,
+    sockets_end: *const RawFd,
     limits: *const kernel::ResourceLimit,
     limits_end: *const kernel::ResourceLimit,
     mask: u64,
@@ -114,11 +119,14 @@ pub(in crate::process) fn start(
     };
     let image = Image::of(command).map_err(LaunchError::Exec)?;
     let [stdout, stderr] = output;
+    let kept = handover::above(&bounds.sockets).map_err(LaunchError::Exec)?;
+    let sockets: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
     let stream = |pipe: Option<&PipeWriter>, ours| pipe.map_or(ours, AsRawFd::as_raw_fd);
     let start_in = |group| {
         launch(&Launch {
             image: &image,
             stdio: [null.as_raw_fd(), stream(stdout, 1), stream(stderr, 2)],
+            sockets: &sockets,
             limits: &bounds.limits,
             group,
         })
@@ -148,6 +156,7 @@ pub(in crate::process) fn can_be_born_in(pen: &Pen) -> bool {
     let born = launch(&Launch {
         image: &image,
         stdio: [null.as_raw_fd(); 3],
+        sockets: &[],
         limits: &[],
         group: pen.birthplace(),
     });
@@ -172,13 +181,15 @@ fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     {
         return Err(LaunchError::Unavailable);
     }
-    let limits = launch.limits.as_ptr_range();
+    let (limits, sockets) = (launch.limits.as_ptr_range(), launch.sockets.as_ptr_range());
     let mut plan = Plan {
         program: launch.image.program(),
         argv: launch.image.argv(),
         envp: launch.image.envp(),
         cwd: launch.image.cwd(),
         stdio: launch.stdio,
+        sockets: sockets.start,
+        sockets_end: sockets.end,
         limits: limits.start,
         limits_end: limits.end,
         mask: 0,
@@ -350,6 +361,13 @@ unsafe fn prepare_and_execute(plan: *mut Plan) {
             if from != to && failed(libc::syscall(libc::SYS_dup3, from, to, 0)) {
                 return;
             }
+        }
+        let (mut socket, mut to) = ((*plan).sockets, handover::FIRST);
+        while socket < (*plan).sockets_end {
+            if failed(libc::syscall(libc::SYS_dup3, *socket, to, 0)) {
+                return;
+            }
+            (socket, to) = (socket.add(1), to + 1);
         }
         let mut limit = (*plan).limits;
         while limit < (*plan).limits_end {

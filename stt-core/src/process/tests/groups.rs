@@ -322,6 +322,40 @@ fn where_clone3_is_refused_std_starts_the_children_and_the_group_takes_them_in()
     }
 }
 
+/// What a script says that is at its descriptors 3 and 4, when it is given two sockets.
+#[cfg(target_os = "linux")]
+fn handed_over(slot: &Slot) -> String {
+    let sockets = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let own = sockets.iter().map(|socket| {
+        let ino = nix::sys::stat::fstat(socket).unwrap().st_ino;
+        format!("socket:[{ino}]\n")
+    });
+    let expected: String = own.collect();
+    slot.control
+        .hand_over(sockets.map(std::os::fd::OwnedFd::from).into());
+    let (ended, printed) = slot.run("for n in 3 4; do readlink /proc/$$/fd/$n; done; exit 7");
+    assert_eq!(ended.exit, Exit::Code(7));
+    let said = String::from_utf8(printed.stdout).unwrap();
+    assert_eq!(said, expected);
+    said
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn sockets_are_handed_over_after_the_streams_by_whoever_starts_the_child() {
+    let name = "groups::sockets_are_handed_over_after_the_streams_by_whoever_starts_the_child";
+    if !in_own_process(name) {
+        return;
+    }
+    let slot = Slot::new();
+    let first = handed_over(&slot);
+    refuse(true);
+    assert_ne!(handed_over(&slot), first);
+    // Whoever comes next has none of them.
+    let (_, printed) = slot.run("ls -l /proc/$$/fd | grep -c 'socket:'");
+    assert_eq!(printed.stdout, b"0\n");
+}
+
 /// On some kernels nobody can be born into a group when the one around it was killed before.
 #[test]
 fn who_cannot_be_born_into_a_group_is_taken_in() {
