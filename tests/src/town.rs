@@ -2,8 +2,10 @@
 
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::lab::Lab;
 use crate::stt::Stt;
 
 /// The directories, removed with it.
@@ -35,5 +37,16 @@ impl Town {
         stt.env("XDG_RUNTIME_DIR", self.path(""))
             .env("CROWD_DIR", self.path("crowd"))
             .env("CROWD_MOST", most.to_string())
+    }
+
+    /// What `cargo stt status` says of the runs.
+    ///
+    /// # Panics
+    /// It fails, or doesn't say so in JSON.
+    pub fn runs(&self, lab: &Lab) -> Vec<Value> {
+        let status = lab.stt(["status", "--json"]).default_checkpoint();
+        let shown = self.join(status, 0).run().code(0);
+        let status: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+        status["runs"].as_array().expect("a list").clone()
     }
 }

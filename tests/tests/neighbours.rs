@@ -20,17 +20,9 @@ fn join<'lab>(town: &Town, stt: Stt<'lab>) -> Stt<'lab> {
     town.join(stt, cores())
 }
 
-/// What `cargo stt status` says of the runs.
-fn status(town: &Town, lab: &Lab) -> Vec<Value> {
-    let status = lab.stt(["status", "--json"]).default_checkpoint();
-    let finished = join(town, status).run().code(0);
-    let status: Value = serde_json::from_str(&finished.stdout).expect("JSON");
-    status["runs"].as_array().expect("a list").clone()
-}
-
 fn wait_for(what: &str, town: &Town, lab: &Lab, reached: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     until(what, DEADLINE, || {
-        let runs = status(town, lab);
+        let runs = town.runs(lab);
         reached(&runs).then_some(runs)
     })
 }
@@ -249,7 +241,7 @@ fn status_without_runs_says_so() {
         shown.contains("no run of yours is on this machine"),
         "{shown}"
     );
-    assert_eq!(status(&town, &lab), Vec::<Value>::new());
+    assert_eq!(town.runs(&lab), Vec::<Value>::new());
 }
 
 /// As a `make` that has so many tokens left would start it.

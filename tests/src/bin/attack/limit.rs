@@ -10,17 +10,18 @@ use crate::verdict::megabytes;
 const LIMIT: i64 = 1 << 30;
 
 /// A group of version 1. It is removed with this.
-struct Group(Utf8PathBuf);
+pub(crate) struct Group(Utf8PathBuf);
 
 impl Group {
-    fn create() -> Option<Self> {
+    /// One with so much memory; `None` where none can be made.
+    pub(crate) fn create(limit: i64) -> Option<Self> {
         let dir = Utf8PathBuf::from(format!(
             "/sys/fs/cgroup/memory/stt-attack-{}",
             std::process::id()
         ));
         fs::create_dir(&dir).ok()?;
         let group = Self(dir);
-        group.write("memory.limit_in_bytes", &LIMIT.to_string())?;
+        group.write("memory.limit_in_bytes", &limit.to_string())?;
         Some(group)
     }
 
@@ -30,6 +31,11 @@ impl Group {
     )]
     fn write(&self, name: &str, text: &str) -> Option<()> {
         std::fs::write(self.0.join(name), text).ok()
+    }
+
+    /// What a shell says to enter it, with everybody whom it starts from then on.
+    pub(crate) fn enter(&self) -> String {
+        format!("echo $$ > {}/cgroup.procs", self.0)
     }
 
     fn number(&self, name: &str) -> i64 {
@@ -59,7 +65,7 @@ pub(crate) fn limit(rounds: usize) -> Vec<Verdict> {
     let (mut wrong, mut peaks) = (Vec::new(), Vec::new());
     let rounds = rounds.div_ceil(3);
     for _ in 0..rounds {
-        let Some(group) = Group::create() else {
+        let Some(group) = Group::create(LIMIT) else {
             return vec![Verdict::new(
                 promise,
                 true,
@@ -74,9 +80,7 @@ pub(crate) fn limit(rounds: usize) -> Vec<Verdict> {
             "--config",
             "guard.grace-period=0s",
         ];
-        // Whoever starts it is in the group before, and so is everybody whom it starts.
-        let enter = format!("echo $$ > {}/cgroup.procs", group.0);
-        let finished = lab.json(args).after(&enter).run();
+        let finished = lab.json(args).after(&group.enter()).run();
         let says_group = finished.stdout.contains("control group");
         peaks.push(group.number("memory.max_usage_in_bytes"));
         let survivors = lab.survivors().len();

@@ -50,6 +50,16 @@ pub(crate) fn share_above_use(bytes: i64) -> (String, i64) {
     (share, memory.total * tenths / 1000)
 }
 
+/// How much swap space there is, in bytes.
+pub(crate) fn swap_total() -> i64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("SwapTotal:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<i64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 /// The load of the last minute.
 pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
