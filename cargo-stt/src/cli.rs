@@ -1,6 +1,7 @@
 //! What a person typed. Only shapes and help texts: what it means is decided in `settings`.
 
 mod around;
+mod format;
 mod import;
 
 use camino::Utf8PathBuf;
@@ -8,7 +9,6 @@ use clap::Args;
 use clap::ColorChoice;
 use clap::Parser;
 use clap::Subcommand;
-use clap::ValueEnum;
 use stt_core::config::Flag;
 
 pub(crate) use around::PortsArgs;
@@ -17,6 +17,9 @@ pub(crate) use around::ReapArgs;
 pub(crate) use around::ServiceArgs;
 pub(crate) use around::ServiceCommand;
 pub(crate) use around::StatusArgs;
+pub(crate) use format::ListFormat;
+pub(crate) use format::MessageFormat;
+pub(crate) use format::ShowProgress;
 pub(crate) use import::ImportArgs;
 
 use crate::settings::assignment;
@@ -92,6 +95,18 @@ pub(crate) struct ListArgs {
     pub(crate) tests: TestArgs,
     #[command(flatten)]
     pub(crate) build: BuildArgs,
+    /// For people, or one JSON object in nextest's shape on standard output, on one line or on many
+    #[arg(
+        short = 'T',
+        long,
+        value_enum,
+        value_name = "human|json|json-pretty",
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
+    pub(crate) message_format: ListFormat,
     /// Show more: the set of limits of each test that has one
     #[arg(short, long, help_heading = "Output")]
     pub(crate) verbose: bool,
@@ -377,11 +392,12 @@ pub(crate) struct ReporterArgs {
         hide_possible_values = true
     )]
     pub(crate) show_progress: ShowProgress,
-    /// For people, or one JSON object a line on standard output
+    /// For people, or one JSON object a line on standard output: in our words, or in libtest's (plus says also
+    /// whose each suite is)
     #[arg(
         long,
         value_enum,
-        value_name = "human|json",
+        value_name = "human|json|libtest-json|libtest-json-plus",
         default_value_t,
         hide_default_value = true,
         hide_possible_values = true
@@ -456,24 +472,6 @@ pub(crate) struct ConfigLayerArgs {
     pub(crate) layers: LayerArgs,
     #[command(flatten)]
     pub(crate) colour: ColourArgs,
-}
-
-/// `--show-progress`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShowProgress {
-    #[default]
-    Auto,
-    None,
-    Bar,
-    Counter,
-}
-
-/// `--message-format`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MessageFormat {
-    #[default]
-    Human,
-    Json,
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::cli::Command;
 use crate::cli::ConfigCommand;
 use crate::cli::LayerArgs;
 use crate::cli::ListArgs;
+use crate::cli::ListFormat;
 use crate::cli::MessageFormat;
 use crate::cli::PortsCommand;
 use crate::cli::RunArgs;
@@ -115,6 +116,8 @@ pub(crate) struct ListRequest {
     pub(crate) cargo: OsString,
     /// The configuration, as far as it is known without the workspace.
     pub(crate) configuration: Configuration,
+    /// For whom they are shown.
+    pub(crate) message_format: ListFormat,
     /// Whether more is shown.
     pub(crate) verbose: bool,
 }
@@ -321,6 +324,7 @@ fn list(args: ListArgs, surroundings: &Surroundings) -> Result<Task, Error> {
         place: place(args.build),
         cargo: cargo(surroundings),
         configuration: Configuration::new(args.layers, flags, surroundings)?,
+        message_format: args.message_format,
         verbose: args.verbose,
     })))
 }

@@ -8,7 +8,10 @@ use stt_core::config::DEFAULT_FILTER;
 use stt_core::config::Expressions;
 use stt_core::run::Session;
 use stt_core::run::Suite;
+use stt_core::run::Surplus;
+use stt_core::run::inventory;
 
+use crate::cli::ListFormat;
 use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
@@ -16,6 +19,7 @@ use crate::commands::prepare::site;
 use crate::commands::prepare::test_rules;
 use crate::env::Surroundings;
 use crate::error::Error;
+use crate::error::Kind;
 use crate::exit_code::Exit;
 use crate::printer::Printer;
 use crate::settings::ListRequest;
@@ -63,9 +67,27 @@ fn find(
         chosen: &chosen,
     };
     let found = search.discover(&session, &selection.build, printer)?;
-    let listings = found.listed.iter().map(|listed| &listed.listing);
-    let suite = Suite::select(found.binaries, listings, tests, &rules, &chosen);
-    Ok(shown(&suite, request.verbose))
+    let listings = || found.listed.iter().map(|listed| &listed.listing);
+    let suite = Suite::select(found.binaries, listings(), tests, &rules, &chosen);
+    let all = || {
+        let surplus = Surplus {
+            build: &found.build,
+            skipped: &found.skipped,
+            selection: tests,
+            rules: &rules,
+            chosen: &chosen,
+        };
+        inventory(&suite, listings(), surplus)
+    };
+    let text = match request.message_format {
+        ListFormat::Human => return Ok(shown(&suite, request.verbose)),
+        ListFormat::Json => serde_json::to_string(&all()),
+        ListFormat::JsonPretty => serde_json::to_string_pretty(&all()),
+    };
+    let text = text.map_err(|error| {
+        Error::new(Kind::Bug, "the list of tests can't be written as JSON").caused_by(&error)
+    })?;
+    Ok(text + "\n")
 }
 
 /// The tests below their binaries; with `verbose` beside each its set of limits, if it has one.

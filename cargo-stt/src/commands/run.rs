@@ -1,5 +1,7 @@
 //! `cargo stt run`: from the command line to the exit code of a run.
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use stt_core::checkpoint::BinaryRecord;
 use stt_core::checkpoint::Loaded;
@@ -54,6 +56,7 @@ use crate::commands::reports::Reports;
 use crate::commands::screen::conclude;
 use crate::commands::screen::finish_early;
 use crate::commands::screen::manner;
+use crate::commands::screen::outlines;
 use crate::commands::screen::show;
 use crate::env;
 use crate::env::Surroundings;
@@ -327,7 +330,7 @@ impl<'a> Command<'a> {
     /// Shows what happened before there is a run to show.
     fn tell(&self, config: &Config, events: impl IntoIterator<Item = Event>) {
         let options = self.render_options(config, &self.usual_checkpoint());
-        let mut renderer = renderer(options, Box::new(self.printer.clone()));
+        let mut renderer = renderer(options, self.printer.clone());
         for event in events {
             renderer.event(&event);
         }
@@ -387,7 +390,10 @@ impl<'a> Command<'a> {
             Some(loaded) => self.plan(loaded, &suite.selected(), &records),
             None => ResumePlan::everything(&suite.selected()),
         };
-        let options = self.render_options(config, &begun.checkpoint);
+        let mut options = self.render_options(config, &begun.checkpoint);
+        if options.message_format.is_libtest() {
+            options.suites = outlines(&suite, &plan);
+        }
         let manner = manner(self.request, config, &options);
         let format = options.message_format;
         let (render, sink) = show(self.printer, options)?;
@@ -469,9 +475,12 @@ impl<'a> Command<'a> {
         };
         RenderOptions {
             message_format: self.request.message_format,
+            suites: Arc::default(),
             show_progress: match self.request.show_progress {
-                // Tests that write to the terminal themselves would write into the bar.
-                ShowProgress::Auto | ShowProgress::Bar if self.request.no_capture => {
+                // What is written to the terminal beside it would be written into the bar.
+                ShowProgress::Auto | ShowProgress::Bar
+                    if self.request.no_capture || self.request.message_format.is_libtest() =>
+                {
                     ShowProgress::Counter
                 }
                 asked @ (ShowProgress::Auto

@@ -1,15 +1,23 @@
 //! The screen of a run: the thread that shows it, from its start to its last word.
 
+use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stt_core::checkpoint::ResumePlan;
+use stt_core::checkpoint::Selected;
 use stt_core::config::Config;
 use stt_core::config::ShowOutput;
 use stt_core::config::StatusLevel;
+use stt_core::discovery::TestBinary;
+use stt_core::id::BinaryId;
 use stt_core::outcome::RunOutcome;
 use stt_core::report::Summary;
+use stt_core::run::Capturing;
 use stt_core::run::Manner;
 use stt_core::run::Sink;
+use stt_core::run::Suite;
 
 use crate::cli::MessageFormat;
 use crate::error::Error;
@@ -19,6 +27,7 @@ use crate::printer::Printer;
 use crate::render::Drained;
 use crate::render::RenderOptions;
 use crate::render::RenderThread;
+use crate::render::SuiteOutline;
 use crate::render::renderer;
 use crate::settings::RunRequest;
 
@@ -33,8 +42,7 @@ pub(super) fn show(
     printer: &Printer,
     options: RenderOptions,
 ) -> Result<(Arc<RenderThread>, Sink), Error> {
-    let screen = Box::new(printer.clone());
-    let render = RenderThread::start(renderer(options, screen)).map_err(|error| {
+    let render = RenderThread::start(renderer(options, printer.clone())).map_err(|error| {
         Error::new(Kind::Setup, "could not start the thread that shows the run").caused_by(&error)
     })?;
     let render = Arc::new(render);
@@ -49,12 +57,41 @@ pub(super) fn show(
 pub(super) fn manner(request: &RunRequest, config: &Config, options: &RenderOptions) -> Manner {
     let json = options.message_format == MessageFormat::Json;
     let verbose_json = json && request.verbose;
+    let libtest = options.message_format.is_libtest();
     Manner {
-        capture: !request.no_capture,
+        capture: match request.no_capture {
+            true => Capturing::Nothing,
+            false if libtest => Capturing::Together,
+            false => Capturing::Apart,
+        },
         success_output: config.output.success_output != ShowOutput::Never,
-        starts: json || config.output.status_level >= StatusLevel::All,
+        starts: json || libtest || config.output.status_level >= StatusLevel::All,
         progress: ((options.shows_bar() && !json) || verbose_json).then_some(PROGRESS),
     }
+}
+
+/// The binaries of a suite with what of them this leg runs, in the order of their ids.
+pub(super) fn outlines(suite: &Suite, plan: &ResumePlan) -> Arc<[SuiteOutline]> {
+    let kept: HashSet<_> = plan.kept.iter().map(|result| &result.test).collect();
+    let mut tests: BTreeMap<BinaryId, usize> = BTreeMap::new();
+    for Selected { test, .. } in suite.selected() {
+        let now = usize::from(!kept.contains(&test));
+        *tests.entry(test.binary).or_default() += now;
+    }
+    let outline = |(binary, listed): (&TestBinary, usize)| {
+        let tests = *tests.get(&binary.id)?;
+        Some(SuiteOutline {
+            id: binary.id.clone(),
+            package: binary.package.clone(),
+            target: binary.target.clone(),
+            kind: binary.kind.name(),
+            tests,
+            filtered_out: listed.saturating_sub(tests),
+        })
+    };
+    let mut outlines: Vec<_> = suite.listed().filter_map(outline).collect();
+    outlines.sort_by(|one, other| one.id.cmp(&other.id));
+    outlines.into()
 }
 
 /// Waits until everything is shown, and says how to exit.

@@ -1,13 +1,14 @@
 //! Everything that a person or a program sees of a run.
 //!
 //! Events come in, text goes out: for people to standard error ([`human`]), for programs to standard
-//! output ([`json`]). The text of every part is made by functions that know no terminal; the one
+//! output ([`json`], [`libtest`]). The text of every part is made by functions that know no terminal; the one
 //! thread that writes is behind a queue, so that a stuck terminal holds up nobody but itself.
 
 mod bar;
 mod github;
 mod human;
 mod json;
+mod libtest;
 mod options;
 mod output;
 mod overview;
@@ -33,6 +34,7 @@ mod terminal;
 mod whole_runs;
 
 pub(crate) use github::Github;
+pub(crate) use libtest::SuiteOutline;
 pub(crate) use options::RenderOptions;
 pub(crate) use overview::show_status;
 pub(crate) use ports::show_ports;

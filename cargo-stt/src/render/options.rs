@@ -1,15 +1,20 @@
 //! How a run is to be shown.
 
+use std::sync::Arc;
+
 use stt_core::config::OutputConfig;
 
 use crate::cli::MessageFormat;
 use crate::cli::ShowProgress;
+use crate::render::libtest::SuiteOutline;
 
 /// Everything that decides how a run is shown.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderOptions {
     /// `--message-format`.
     pub(crate) message_format: MessageFormat,
+    /// The binaries that are run, in the order of their ids, where the format names them.
+    pub(crate) suites: Arc<[SuiteOutline]>,
     /// `--show-progress`.
     pub(crate) show_progress: ShowProgress,
     /// Whether colours may be written.

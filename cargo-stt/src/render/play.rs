@@ -28,6 +28,7 @@ use crate::render::thread::Drained;
 use crate::render::thread::RenderThread;
 
 /// The terminal that the tests run on.
+#[derive(Clone)]
 struct Real;
 
 impl Screen for Real {
@@ -77,7 +78,7 @@ fn failing(script: &mut Script) {
 #[test]
 #[ignore = "plays on the terminal, for eyes"]
 fn a_run_to_its_end() {
-    let thread = RenderThread::start(renderer(watched(), Box::new(Real))).unwrap();
+    let thread = RenderThread::start(renderer(watched(), Real)).unwrap();
     let mut script = Script::new(
         60,
         0,
@@ -113,7 +114,7 @@ fn a_run_to_its_end() {
 #[test]
 #[ignore = "plays on the terminal, for eyes"]
 fn a_run_that_is_stopped() {
-    let thread = RenderThread::start(renderer(watched(), Box::new(Real))).unwrap();
+    let thread = RenderThread::start(renderer(watched(), Real)).unwrap();
     for event in stopped().events {
         let mut script = Script::new(5, 0, Counts::default());
         script.events = vec![event];
@@ -141,7 +142,7 @@ fn what_a_result_costs() {
             colour: terminal,
             ..piped()
         };
-        let mut renderer = renderer(options, Box::new(Kept::new(120, 40)));
+        let mut renderer = renderer(options, Kept::new(120, 40));
         let clock = Clock::start();
         // 20 ms of a run of 0.75 ms a test on two cores: fifty results a write.
         for batch in script.events.chunks(50) {
@@ -167,7 +168,7 @@ fn what_sending_costs() {
     for number in 0..RESULTS {
         script.passed(&format!("module::some_test_{number}"));
     }
-    let thread = RenderThread::start(renderer(piped(), Box::new(Kept::new(80, 24)))).unwrap();
+    let thread = RenderThread::start(renderer(piped(), Kept::new(80, 24))).unwrap();
     let clock = Clock::start();
     for event in script.events {
         thread.send(event);

@@ -7,6 +7,7 @@ use stt_core::report::Event;
 use crate::cli::MessageFormat;
 use crate::render::human::Human;
 use crate::render::json::Json;
+use crate::render::libtest::Libtest;
 use crate::render::options::RenderOptions;
 
 /// Where the text of a run goes. The printer is the real one.
@@ -55,9 +56,19 @@ pub(crate) trait Renderer: Send {
 }
 
 /// The renderer that the options ask for.
-pub(crate) fn renderer(options: RenderOptions, screen: Box<dyn Screen>) -> Box<dyn Renderer> {
+pub(crate) fn renderer(
+    options: RenderOptions,
+    screen: impl Screen + Clone + 'static,
+) -> Box<dyn Renderer> {
+    let people = Box::new(screen.clone());
     match options.message_format {
-        MessageFormat::Human => Box::new(Human::new(options, screen)),
-        MessageFormat::Json => Box::new(Json::new(options, screen)),
+        MessageFormat::Human => Box::new(Human::new(options, people)),
+        MessageFormat::Json => Box::new(Json::new(options, people)),
+        MessageFormat::LibtestJson => {
+            Box::new(Libtest::new(options, false, Box::new(screen), people))
+        }
+        MessageFormat::LibtestJsonPlus => {
+            Box::new(Libtest::new(options, true, Box::new(screen), people))
+        }
     }
 }

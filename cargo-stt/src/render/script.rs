@@ -106,6 +106,7 @@ pub(super) fn test(binary: &str, name: &str) -> TestId {
 pub(super) fn piped() -> RenderOptions {
     RenderOptions {
         message_format: MessageFormat::Human,
+        suites: Arc::default(),
         show_progress: ShowProgress::Auto,
         colour: false,
         terminal: false,
@@ -126,7 +127,7 @@ pub(super) fn piped() -> RenderOptions {
 
 /// Renders the script, with a flush after each event, as when they come slowly.
 pub(super) fn show(options: RenderOptions, script: &[Event], screen: &Kept) {
-    let mut renderer = renderer(options, Box::new(screen.clone()));
+    let mut renderer = renderer(options, screen.clone());
     for event in script {
         renderer.event(event);
         renderer.flush().unwrap();

@@ -411,7 +411,7 @@ fn the_progress_is_below_the_results_while_the_run_goes_on() {
         ..piped()
     };
     let screen = Kept::new(80, 24);
-    let mut renderer = renderer(options, Box::new(screen.clone()));
+    let mut renderer = renderer(options, screen.clone());
     for event in &script.events {
         renderer.event(event);
     }

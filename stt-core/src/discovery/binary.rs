@@ -167,6 +167,18 @@ impl BinaryKind {
         }
     }
 
+    /// Its name in nextest's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lib => "lib",
+            Self::ProcMacro => "proc-macro",
+            Self::Bin => "bin",
+            Self::Test => "test",
+            Self::Example => "example",
+            Self::Bench => "bench",
+        }
+    }
+
     /// The binary's name in the form that nextest made common.
     fn id(self, package: &str, target: &str) -> BinaryId {
         BinaryId::new(match self {

@@ -19,7 +19,7 @@ use super::binary::TestBinary;
 use super::list::Listing;
 
 /// The version of the file's format, and of what a listing means.
-const FORMAT: &str = concat!("1/", env!("CARGO_PKG_VERSION"));
+const FORMAT: &str = concat!("2/", env!("CARGO_PKG_VERSION"));
 /// How much of a file is hashed at once.
 const PIECE: usize = 128 << 10;
 
@@ -241,6 +241,7 @@ mod tests {
         let test = |name: &str, ignored, protocol| ListedTest {
             name: name.into(),
             ignored,
+            bench: false,
             protocol,
         };
         Listing {

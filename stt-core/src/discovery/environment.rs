@@ -226,7 +226,7 @@ fn library_path(
 
 /// The directories that build scripts link from, of those that they made themselves. Cargo takes a
 /// path outside of its output directory for one of the system, and leaves it to the system's loader.
-fn linked_dirs(scripts: &[BuildScript], output: &Utf8Path) -> Vec<Utf8PathBuf> {
+pub(super) fn linked_dirs(scripts: &[BuildScript], output: &Utf8Path) -> Vec<Utf8PathBuf> {
     // In the order of what the scripts wrote, kinds included, as cargo has it.
     let written: BTreeSet<&Utf8PathBuf> = scripts
         .iter()

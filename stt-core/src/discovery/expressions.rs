@@ -99,19 +99,33 @@ impl Chosen {
     fn of_names(&self, names: &Names) -> Option<bool> {
         let (query, context) = (names.query(), self.context());
         let holds = |one: &CompiledExpr| one.matches_binary(&query, &context);
+        match (
+            self.given_of(names),
+            self.bounds().map_or(Some(true), holds),
+        ) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            (None, _) | (_, None) => None,
+        }
+    }
+
+    /// The same for the given expressions alone, without the default.
+    fn given_of(&self, names: &Names) -> Option<bool> {
+        let (query, context) = (names.query(), self.context());
+        let holds = |one: &CompiledExpr| one.matches_binary(&query, &context);
         let answers: Vec<_> = self.given.iter().map(holds).collect();
-        let given = if answers.is_empty() || answers.contains(&Some(true)) {
+        if answers.is_empty() || answers.contains(&Some(true)) {
             Some(true)
         } else if answers.contains(&None) {
             None
         } else {
             Some(false)
-        };
-        match (given, self.bounds().map_or(Some(true), holds)) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            (None, _) | (_, None) => None,
         }
+    }
+
+    /// Whether the given expressions alone may hold for a test of the binary.
+    pub fn is_given(&self, binary: &TestBinary) -> bool {
+        self.given_of(&Names::of(binary)) != Some(false)
     }
 
     /// The default, where it must hold.
@@ -137,16 +151,23 @@ impl BinaryChosen<'_> {
     /// Whether the test is selected.
     pub fn holds(&self, test: &str) -> bool {
         self.known.unwrap_or_else(|| {
-            let query = TestQuery {
-                binary_query: self.names.query(),
-                test_name: &TestCaseName::new(test),
-            };
-            let context = self.chosen.context();
-            let holds =
-                |one: &CompiledExpr| one.matches_test_with_groups(&query, &context, &NoGroups);
-            let given = &self.chosen.given;
-            (given.is_empty() || given.iter().any(holds)) && self.chosen.bounds().is_none_or(holds)
+            let bounds = self.chosen.bounds();
+            self.is_given(test) && bounds.is_none_or(|one| self.is_in(one, test))
         })
+    }
+
+    /// Whether one of the given expressions holds for the test, whatever the default says.
+    pub fn is_given(&self, test: &str) -> bool {
+        let given = &self.chosen.given;
+        given.is_empty() || given.iter().any(|one| self.is_in(one, test))
+    }
+
+    fn is_in(&self, expression: &CompiledExpr, test: &str) -> bool {
+        let query = TestQuery {
+            binary_query: self.names.query(),
+            test_name: &TestCaseName::new(test),
+        };
+        expression.matches_test_with_groups(&query, &self.chosen.context(), &NoGroups)
     }
 }
 

@@ -58,6 +58,7 @@ mod tests {
         ListedTest {
             name: name.into(),
             ignored,
+            bench: false,
             protocol: Protocol::Libtest,
         }
     }

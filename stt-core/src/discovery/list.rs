@@ -30,6 +30,9 @@ pub struct ListedTest {
     /// Whether it is marked `#[ignore]`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignored: bool,
+    /// Whether it is a benchmark, which runs as a test.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bench: bool,
     /// How it is called.
     #[serde(default, skip_serializing_if = "Protocol::is_libtest")]
     pub protocol: Protocol,
@@ -176,6 +179,7 @@ pub fn read_listing(
             tests: vec![ListedTest {
                 name: binary.target.as_str().into(),
                 ignored: false,
+                bench: false,
                 protocol: Protocol::Opaque,
             }],
             // A failure, or nothing to list, may have its cause outside of the binary.
@@ -235,18 +239,19 @@ fn output<'a>(
 /// The tests of two listings; the error is the first line that names none. What the second one lists is
 /// ignored, whatever the first one says.
 fn parse_listing<'a>(plain: &'a [u8], ignored: &'a [u8]) -> Result<Vec<ListedTest>, &'a [u8]> {
-    let mut tests: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut tests: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
     for (listing, is_ignored) in [(plain, false), (ignored, true)] {
         for line in lines(listing) {
-            let name = test_name(line).ok_or(line)?;
-            tests.insert(name, is_ignored);
+            let (name, is_bench) = test_name(line).ok_or(line)?;
+            tests.insert(name, (is_ignored, is_bench));
         }
     }
     Ok(tests
         .into_iter()
-        .map(|(name, ignored)| ListedTest {
+        .map(|(name, (ignored, bench))| ListedTest {
             name: name.into(),
             ignored,
+            bench,
             protocol: Protocol::Libtest,
         })
         .collect())
@@ -259,14 +264,15 @@ fn lines(listing: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
-/// The name in a line of a listing. Only the end of the line is fixed: a name may contain `: test`.
-fn test_name(line: &[u8]) -> Option<&str> {
+/// The name in a line of a listing, and whether it is a benchmark's. Only the end of the line is fixed: a name may
+/// contain `: test`.
+fn test_name(line: &[u8]) -> Option<(&str, bool)> {
     let line = std::str::from_utf8(line).ok()?;
-    let name = line
-        .strip_suffix(": test")
-        .or_else(|| line.strip_suffix(": benchmark"))?;
+    let test = line.strip_suffix(": test").map(|name| (name, false));
+    let bench = || Some((line.strip_suffix(": benchmark")?, true));
     // A NUL can't be part of an argument, so that such a test could never be called.
-    (!name.is_empty() && !name.contains('\0')).then_some(name)
+    test.or_else(bench)
+        .filter(|(name, _)| !name.is_empty() && !name.contains('\0'))
 }
 
 #[cfg(test)]
@@ -416,6 +422,7 @@ mod tests {
             let whole = ListedTest {
                 name: "it".into(),
                 ignored: false,
+                bench: false,
                 protocol: Protocol::Opaque,
             };
             assert_eq!(listing.tests, [whole], "{plain:?} {ignored:?}");
@@ -440,8 +447,8 @@ mod tests {
                 }
             }
             let found = parse_listing(plain.as_bytes(), ignored.as_bytes()).unwrap();
-            let found: Vec<_> = found.iter().map(|test| (test.name.to_string(), test.ignored)).collect();
-            let expected: Vec<_> = tests.into_iter().map(|(name, (ignored, _))| (name, ignored)).collect();
+            let found: Vec<_> = found.iter().map(|test| (test.name.to_string(), (test.ignored, test.bench))).collect();
+            let expected: Vec<_> = tests.into_iter().collect();
             prop_assert_eq!(found, expected);
         }
 

@@ -25,6 +25,8 @@ pub struct Messages {
 pub struct Built {
     pub(super) tests: Vec<TestArtifact>,
     pub(super) bins: Vec<BinArtifact>,
+    /// Libraries that are linked when a program runs.
+    pub(super) libraries: Vec<LibraryArtifact>,
     pub(super) scripts: Vec<BuildScript>,
     /// Directories of dynamic libraries.
     pub(super) library_dirs: BTreeSet<Utf8PathBuf>,
@@ -46,6 +48,14 @@ pub(super) struct BinArtifact {
     pub(super) package_id: String,
     pub(super) name: String,
     pub(super) executable: Utf8PathBuf,
+}
+
+/// A file of a library that is linked when a program runs.
+#[derive(Clone, Debug)]
+pub(super) struct LibraryArtifact {
+    pub(super) package_id: String,
+    pub(super) name: String,
+    pub(super) file: Utf8PathBuf,
 }
 
 /// A run of a build script.
@@ -132,6 +142,13 @@ impl Messages {
                     .filter_map(|file| file.parent())
                     .map(Utf8Path::to_owned),
             );
+            let dynamic = artifact.filenames.iter().filter(|file| is_dynamic(file));
+            let libraries = dynamic.map(|file| LibraryArtifact {
+                package_id: artifact.package_id.repr.clone(),
+                name: artifact.target.name.clone(),
+                file: file.clone(),
+            });
+            self.built.libraries.extend(libraries);
         }
         let Some(executable) = artifact.executable else {
             return;
@@ -158,6 +175,11 @@ fn is_linked_at_run_time(target: &Target) -> bool {
     !target.kind.contains(&TargetKind::Example)
         && (target.crate_types.contains(&CrateType::DyLib)
             || target.crate_types.contains(&CrateType::CDyLib))
+}
+
+/// Whether a file of such a library is what the loader looks for, and not an archive or metadata beside it.
+fn is_dynamic(file: &Utf8Path) -> bool {
+    matches!(file.extension(), Some("so" | "dylib" | "dll"))
 }
 
 fn read<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, MessageError> {
@@ -245,6 +267,8 @@ mod tests {
         let dirs: Vec<_> = built.library_dirs.iter().collect();
         assert_eq!(dirs, ["/t/debug", "/t/debug/deps"]);
         assert_eq!(built.success, None);
+        let libraries: Vec<_> = built.libraries.iter().map(|one| &one.file).collect();
+        assert_eq!(libraries, ["/t/debug/deps/libd.so", "/t/debug/libc.so"]);
     }
 
     #[test]

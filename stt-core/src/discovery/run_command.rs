@@ -76,6 +76,7 @@ mod tests {
             let test = ListedTest {
                 name: "a b".into(),
                 ignored,
+                bench: false,
                 protocol,
             };
             let command = test_command(&binary(Harness::Libtest, None), &test, Vec::new());
@@ -107,6 +108,7 @@ mod tests {
         let test = ListedTest {
             name: "n".into(),
             ignored: false,
+            bench: false,
             protocol: Protocol::Opaque,
         };
         let extra_env = vec![("STT_ATTEMPT".into(), "1".into())];

@@ -41,6 +41,8 @@ use crate::outcome::EndReason;
 pub enum Stdio {
     /// Both streams to us.
     Capture,
+    /// Both streams to us through one pipe, as standard output: what is written first comes first.
+    CaptureTogether,
     /// Standard output to us; standard error is ours.
     CaptureStdout,
     /// Both streams are ours.
@@ -213,7 +215,9 @@ fn start_once(command: &CommandLine, stdio: Stdio, bounds: &mut Bounds) -> io::R
             pipe(stdio != Stdio::Inherit)?,
             pipe(stdio == Stdio::Capture)?,
         );
-        let streams = [stdout.as_ref(), stderr.as_ref()].map(|pipe| pipe.map(|(_, ours)| ours));
+        let together = stdio == Stdio::CaptureTogether;
+        let errors = if together { &stdout } else { &stderr };
+        let streams = [stdout.as_ref(), errors.as_ref()].map(|pipe| pipe.map(|(_, ours)| ours));
         match launch::start(command, streams, bounds) {
             Ok(launched) => {
                 return Ok(Born {
@@ -234,6 +238,9 @@ fn start_once(command: &CommandLine, stdio: Stdio, bounds: &mut Bounds) -> io::R
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn start_by_std(command: &CommandLine, stdio: Stdio, bounds: &Bounds) -> io::Result<Born> {
     let mut prepared = prepare(command, stdio);
+    let together = (stdio == Stdio::CaptureTogether)
+        .then(|| share_a_pipe(&mut prepared))
+        .transpose()?;
     let reserved = handover::by_std(&mut prepared, &bounds.sockets)?;
     let mut child = prepared.spawn()?;
     drop(reserved);
@@ -244,10 +251,17 @@ fn start_by_std(command: &CommandLine, stdio: Stdio, bounds: &Bounds) -> io::Res
     Ok(Born {
         pid,
         process: kernel::pidfd_open(pid).ok(),
-        stdout: child.stdout.take().map(OwnedFd::from),
+        stdout: together.or(child.stdout.take().map(OwnedFd::from)),
         stderr: child.stderr.take().map(OwnedFd::from),
         pen,
     })
+}
+
+/// Has both streams go into one pipe. What is to write holds it until it is dropped.
+fn share_a_pipe(command: &mut Command) -> io::Result<OwnedFd> {
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    Ok(reader.into())
 }
 
 fn prepare(command: &CommandLine, stdio: Stdio) -> Command {

@@ -27,6 +27,7 @@ use crate::ports::Leases;
 use crate::process::Capture;
 use crate::process::Limits;
 use crate::process::Marker;
+use crate::process::Stdio;
 use crate::report;
 use crate::report::Summary;
 use crate::report::TestFinished;
@@ -107,14 +108,35 @@ pub struct Job {
 /// What is told, and what is captured.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// Whether the output of tests is captured; otherwise one test runs at a time.
-    pub capture: bool,
+    /// How the output of tests is captured.
+    pub capture: Capturing,
     /// Whether the output of passed tests is wanted.
     pub success_output: bool,
     /// Whether the start of a test is told.
     pub starts: bool,
     /// How often the progress is told.
     pub progress: Option<Duration>,
+}
+
+/// How the output of tests is captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capturing {
+    /// Not at all: it goes where ours goes, and one test runs at a time.
+    Nothing,
+    /// Each stream by itself.
+    Apart,
+    /// Both as one, in the order in which they were written.
+    Together,
+}
+
+impl Capturing {
+    fn stdio(self) -> Stdio {
+        match self {
+            Self::Nothing => Stdio::Inherit,
+            Self::Apart => Stdio::Capture,
+            Self::Together => Stdio::CaptureTogether,
+        }
+    }
 }
 
 /// What a run has at its side while tests run.
@@ -169,7 +191,7 @@ impl Session {
             leak_timeout: config.run.leak_timeout,
             leaks: config.run.leaks,
             style: Style {
-                capture: job.manner.capture,
+                stdio: job.manner.capture.stdio(),
                 success_output: job.manner.success_output,
             },
             containers,
@@ -369,7 +391,7 @@ fn start_recorder(
 /// How many tests may run at once. Tests that share a terminal take turns.
 fn threads(job: &Job, config: &Config) -> usize {
     match config.run.test_threads {
-        _ if !job.manner.capture => 1,
+        _ if job.manner.capture == Capturing::Nothing => 1,
         Some(count) => count.get(),
         None => cores(),
     }

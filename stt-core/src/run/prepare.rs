@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use nextest_metadata::RustBuildMetaSummary;
 
 use crate::command::CommandLine;
 use crate::command::Environment;
@@ -27,6 +28,7 @@ use crate::discovery::TestRules;
 use crate::discovery::Toolchain;
 use crate::discovery::Workspace;
 use crate::discovery::build_command;
+use crate::discovery::build_summary;
 use crate::discovery::graph_command;
 use crate::discovery::metadata_command;
 use crate::discovery::rustc_command;
@@ -79,8 +81,12 @@ pub struct Wanted<'a> {
 /// The test binaries of a workspace, and the tests in each of them.
 #[derive(Debug)]
 pub struct Discovered {
+    /// What was built, as it is told to programs.
+    pub build: RustBuildMetaSummary,
     /// The binaries.
     pub binaries: Vec<TestBinary>,
+    /// Those that the expressions of the selection rule out.
+    pub skipped: Vec<TestBinary>,
     /// What each of them has.
     pub listed: Vec<Listed>,
 }
@@ -269,10 +275,18 @@ impl Session {
             }
             binaries => binaries,
         };
-        let mut binaries = binaries.map_err(RunError::Binary)?;
-        binaries.retain(|binary| !wanted.chosen.rules_out(binary));
+        let binaries = binaries.map_err(RunError::Binary)?;
+        let build = build_summary(&built, &setting, &binaries);
+        let (skipped, binaries): (Vec<_>, Vec<_>) = binaries
+            .into_iter()
+            .partition(|binary| wanted.chosen.rules_out(binary));
         let listed = self.list(&binaries, wanted.asking)?;
-        Ok(Discovered { binaries, listed })
+        Ok(Discovered {
+            build,
+            binaries,
+            skipped,
+            listed,
+        })
     }
 
     /// Runs a command and collects what it says.

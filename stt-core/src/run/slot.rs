@@ -93,8 +93,8 @@ pub(crate) struct Shared {
 /// How tests are started and what is kept of their output.
 #[derive(Clone, Debug)]
 pub(crate) struct Style {
-    /// Whether output is captured.
-    pub(crate) capture: bool,
+    /// Where output goes.
+    pub(crate) stdio: Stdio,
     /// Whether the output of passed tests is wanted.
     pub(crate) success_output: bool,
 }
@@ -222,11 +222,7 @@ impl Worker {
         if let Some(containers) = &shared.containers {
             command.extra_env.extend(containers.begin(self.number, id));
         }
-        let stdio = if shared.style.capture {
-            Stdio::Capture
-        } else {
-            Stdio::Inherit
-        };
+        let stdio = shared.style.stdio;
         self.capture.reset();
         let held = self.make_ready(shared.suite.limits(order.test).map(AsRef::as_ref));
         self.control.hand_over(sockets);
@@ -323,7 +319,8 @@ impl Worker {
             Settled::Final(outcome) => outcome.is_failed() || self.shared.style.success_output,
             Settled::Unfinished(_) => false,
         };
-        let output = (wanted && self.shared.style.capture).then(|| self.capture.take());
+        let output =
+            (wanted && self.shared.style.stdio != Stdio::Inherit).then(|| self.capture.take());
         TestEnd {
             settled,
             duration: ended.duration,

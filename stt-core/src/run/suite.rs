@@ -1,5 +1,6 @@
 //! The tests of a run, by their numbers: many, so each costs a name and little else.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ use crate::times::TestTimes;
 #[derive(Debug, Default)]
 pub struct Suite {
     binaries: Vec<TestBinary>,
+    /// How many tests each of them lists.
+    listed: Vec<usize>,
     cases: Vec<Case>,
 }
 
@@ -69,7 +72,9 @@ impl Suite {
         chosen: &Chosen,
     ) -> Self {
         let mut cases = Vec::new();
+        let mut listed = Vec::with_capacity(binaries.len());
         for (binary, listing) in listings.into_iter().enumerate() {
+            listed.push(listing.tests.len());
             let rules = rules.of_binary(&binaries[binary]);
             let chosen = chosen.of_binary(&binaries[binary]);
             for test in &listing.tests {
@@ -97,7 +102,11 @@ impl Suite {
                 });
             }
         }
-        let mut suite = Self { binaries, cases };
+        let mut suite = Self {
+            binaries,
+            listed,
+            cases,
+        };
         if let Some(partition) = selection.partition {
             suite.keep(partition);
         }
@@ -143,6 +152,17 @@ impl Suite {
     /// The binaries, those without a selected test included.
     pub fn binaries(&self) -> &[TestBinary] {
         &self.binaries
+    }
+
+    /// The binaries, and how many tests each of them lists.
+    pub fn listed(&self) -> impl Iterator<Item = (&TestBinary, usize)> {
+        self.binaries.iter().zip(self.listed.iter().copied())
+    }
+
+    /// The names of the selected tests of the binary with this number.
+    pub(crate) fn names_in(&self, binary: usize) -> HashSet<&str> {
+        let cases = self.cases.iter().filter(|case| case.binary == binary);
+        cases.map(|case| &*case.test.name).collect()
     }
 
     /// In how many binaries the selected tests are.

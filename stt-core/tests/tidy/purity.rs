@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 65] = [
+pub(crate) const PURE: [&str; 67] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -35,6 +35,7 @@ pub(crate) const PURE: [&str; 65] = [
     "discovery/expressions",
     "discovery/filter",
     "discovery/filterset",
+    "discovery/inventory",
     "discovery/messages",
     "discovery/run_command",
     "discovery/variables",
@@ -59,6 +60,7 @@ pub(crate) const PURE: [&str; 65] = [
     "report/junit",
     "retry",
     "run/event",
+    "run/inventory",
     "run/machine",
     "run/news",
     "run/settle",

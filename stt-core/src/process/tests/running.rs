@@ -151,6 +151,23 @@ fn only_what_is_asked_for_is_captured() {
 }
 
 #[test]
+fn together_both_streams_keep_their_order_whoever_starts_the_child() {
+    let slot = Slot::new();
+    let script = "for n in 1 2 3; do echo out $n; echo err $n >&2; done";
+    let by_path = slot.script(script);
+    let mut by_name = by_path.clone();
+    by_name.program = "sh".into();
+    for command in [by_path, by_name] {
+        let child = spawn(&command, Stdio::CaptureTogether, &slot.control, &CLOCK).unwrap();
+        let mut printed = Printed::default();
+        slot.follow(child, &mut printed);
+        let said = String::from_utf8(printed.stdout).unwrap();
+        assert_eq!(said, "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n");
+        assert!(printed.stderr.is_empty());
+    }
+}
+
+#[test]
 fn without_a_descriptor_for_the_exit_it_is_noticed_all_the_same() {
     let slot = Slot::new();
     let mut child = spawn(
