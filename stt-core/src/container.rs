@@ -3,11 +3,15 @@
 use core::net::SocketAddr;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
+
+use crate::units::Bytes;
 
 /// What an engine keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -78,6 +82,36 @@ impl fmt::Display for Thing {
             write!(f, " ({})", self.image)?;
         }
         Ok(())
+    }
+}
+
+/// What a container uses that a test has made. What a test makes counts as its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InUse {
+    /// The slot in which the test runs.
+    pub slot: usize,
+    /// The container.
+    pub container: Arc<Thing>,
+    /// Its memory, without what the kernel could take back at once; zero when it does not run.
+    pub memory: Bytes,
+    /// Its CPU time so far.
+    pub cpu: Duration,
+}
+
+/// What the containers of a run use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Those of the tests that run, also where they have ended.
+    pub containers: Vec<InUse>,
+    /// The CPU time of those whose tests are over.
+    pub past: Duration,
+}
+
+impl Census {
+    /// The memory of all of them.
+    pub fn memory(&self) -> Bytes {
+        let all = self.containers.iter().map(|used| used.memory.0);
+        Bytes(all.fold(0, u64::saturating_add))
     }
 }
 

@@ -178,6 +178,13 @@ fn awaited(progress: &Progress, around: &Around<'_>, width: usize) -> Option<Lin
     Some(line)
 }
 
+/// What of the memory of the tests is in containers, where there is some.
+fn containers(progress: &Progress) -> Option<(Style, String)> {
+    let memory = progress.family?.in_containers;
+    let text = format!("in containers {memory}");
+    (memory > Bytes(0)).then_some((Style::new(), text))
+}
+
 fn gauges(progress: &Progress, around: &Around<'_>, width: usize) -> Option<Line> {
     let theme = around.theme;
     let mut gauges = Vec::new();
@@ -187,6 +194,7 @@ fn gauges(progress: &Progress, around: &Around<'_>, width: usize) -> Option<Line
             if let Some(family) = progress.family_memory {
                 gauges.push((Style::new(), format!("tests {family}")));
             }
+            gauges.extend(containers(progress));
         }
         Some(Threshold::Run(line)) => {
             gauges.extend(
@@ -195,6 +203,7 @@ fn gauges(progress: &Progress, around: &Around<'_>, width: usize) -> Option<Line
                     .map(|memory| share("mem", Some(memory), None, theme)),
             );
             gauges.push(amount("tests", progress.family_memory, line, theme));
+            gauges.extend(containers(progress));
         }
         None => {
             gauges.extend(
@@ -305,6 +314,8 @@ fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use stt_core::report::FamilyUse;
 
     use stt_core::report::Awaited;
     use stt_core::report::Counts;
@@ -426,6 +437,31 @@ mod tests {
         progress.awaited.push(awaited(9000));
         let two = " 2 tests wait for port 8080, in use b…";
         assert_eq!(lines(&progress, 40, 24, &[])[2], two);
+    }
+
+    #[test]
+    fn what_containers_hold_of_it_is_shown_where_they_hold_something() {
+        let mut progress = progress();
+        let used = |in_containers| FamilyUse {
+            processes: 1,
+            threads: 1,
+            descriptors: None,
+            cpu: Duration::ZERO,
+            in_containers,
+        };
+        progress.family = Some(used(Bytes(0)));
+        let shown = |progress: &Progress| lines(progress, 80, 24, &[])[1].clone();
+        assert!(
+            !shown(&progress).contains("container"),
+            "{}",
+            shown(&progress)
+        );
+        progress.family = Some(used(Bytes::mib(1536)));
+        let line = shown(&progress);
+        assert!(
+            line.contains(" · tests 2 GiB · in containers 1.5 GiB · "),
+            "{line}"
+        );
     }
 
     #[test]

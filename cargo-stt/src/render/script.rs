@@ -235,6 +235,7 @@ impl Script {
                 threads: 7,
                 descriptors: Some(21),
                 cpu: Duration::from_millis(1500),
+                in_containers: Bytes::mib(0),
             }),
             memory_threshold: Some(Threshold::Machine(Percent::whole(80))),
             cpu: Some(Percent::whole(97)),

@@ -3,6 +3,8 @@
 //! Each volume is looked for, and made with the label where there is none. Then the container is made, whatever came
 //! of that. Where it was not, what was made for it goes again, before the client learns of it.
 
+use super::answer::is_good;
+use super::answer::status;
 use super::volume::Volume;
 
 /// What is asked of the engine for a client.
@@ -94,35 +96,6 @@ impl Errand {
         self.stage = Stage::Remove(answer);
         Step::Ask(volume.remove)
     }
-}
-
-/// Whether an answer is all there, though the connection is not closed.
-pub(super) fn is_whole(answer: &[u8]) -> bool {
-    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return false;
-    };
-    let body = answer.len() - end - 4;
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let value = |name: &str| {
-        let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-        lines.find_map(|(field, value)| (field == name).then(|| value.trim().to_owned()))
-    };
-    match (value("transfer-encoding"), value("content-length")) {
-        (Some(_), _) => body > 0 && answer.ends_with(b"\r\n0\r\n\r\n"),
-        (None, Some(length)) => length.parse().is_ok_and(|length: usize| body >= length),
-        (None, None) => matches!(status(answer), Some(204 | 304)),
-    }
-}
-
-/// The number in the first line of an answer (RFC 9112, 4).
-fn status(answer: &[u8]) -> Option<u16> {
-    let line = answer.strip_prefix(b"HTTP/1.")?;
-    let digits = line.get(1..5)?.strip_prefix(b" ")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn is_good(answer: &[u8]) -> bool {
-    status(answer).is_some_and(|status| (200..300).contains(&status))
 }
 
 #[cfg(test)]
@@ -232,33 +205,6 @@ mod tests {
             with(&["new"], "GET /volumes/new")
                 .then(answer, CREATE)
                 .tells("", "");
-        }
-    }
-
-    #[test]
-    fn the_end_of_an_answer_is_known() {
-        for (answer, whole) in [
-            ("", false),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", false),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", false),
-            ("HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\n{}", true),
-            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", false),
-            ("HTTP/1.1 200 OK\r\n\r\n{}", false),
-            ("HTTP/1.1 204 No Content\r\nA: b\r\n\r\n", true),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-                false,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-                true,
-            ),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                true,
-            ),
-        ] {
-            assert_eq!(is_whole(answer.as_bytes()), whole, "{answer}");
         }
     }
 }

@@ -1,15 +1,21 @@
 //! Containers: a proxy in front of the engine that says whose is what tests make there, and the end of it.
 
+mod answer;
+mod counter;
 mod discovery;
 mod engine;
 mod errand;
+mod group;
 mod label;
+mod naming;
 mod proxy;
 mod request;
+mod roster;
 mod volume;
 
 use crate::container::Address;
 
+pub use counter::Counter;
 pub use discovery::CONTAINER_HOST;
 pub use discovery::DOCKER_HOST;
 pub use discovery::Engine;
@@ -27,6 +33,7 @@ pub use label::key;
 pub use proxy::Desk;
 pub use proxy::Notify;
 pub use proxy::Proxy;
+pub use roster::Roster;
 
 /// Whether this is the address of a proxy of ours, which was the engine of a run inside a test.
 pub fn is_proxy(address: &Address) -> bool {

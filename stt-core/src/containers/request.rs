@@ -8,8 +8,10 @@ use std::ops::Range;
 
 use super::label::Label;
 use super::label::decode;
+use super::naming;
 use super::volume;
 use super::volume::Volume;
+use crate::container::Thing;
 
 /// The longest head that is looked for.
 const MOST_HEAD: usize = 64 << 10;
@@ -41,6 +43,8 @@ pub(super) struct Ready {
     pub(super) makes: Makes,
     /// The volumes that would come to be with it, without a label.
     pub(super) volumes: Vec<Volume>,
+    /// The container that it makes, still without its id.
+    pub(super) container: Option<Thing>,
 }
 
 impl Ready {
@@ -49,6 +53,7 @@ impl Ready {
             bytes,
             makes,
             volumes: Vec::new(),
+            container: None,
         }
     }
 }
@@ -170,8 +175,10 @@ impl Reader {
         let mut bytes = head.rewritten(head.target, &without, &[&length, "Connection: close"]);
         bytes.extend_from_slice(&labelled);
         bytes.extend_from_slice(&self.bytes[start + used..]);
+        let container = naming::container(head.target, &content);
         Progress::Ready(Ready {
             volumes,
+            container,
             ..Ready::new(bytes, Makes::Thing)
         })
     }

@@ -128,6 +128,15 @@ impl Stakes {
             clear: size,
         }
     }
+
+    /// What is left of them beside so much that is not shared.
+    #[must_use]
+    pub fn beside(self, other: Bytes) -> Self {
+        Self {
+            from: self.from.saturating_sub(other),
+            clear: self.clear.saturating_sub(other),
+        }
+    }
 }
 
 /// Where it matters what of the family's memory is shared; `None` while it does not.

@@ -43,11 +43,8 @@ pub fn is_watched(limits: &Limits) -> bool {
 
 /// The limit that a family exceeds by this reading; the one that is the most urgent, if several are.
 pub fn exceeded(limits: &Limits, used: &SlotUse) -> Option<Exceeded> {
-    let memory = watched_memory(limits, used).filter(|&limit| used.memory > limit);
-    let memory = memory.map(|limit| Exceeded::Memory {
-        limit,
-        used: used.memory,
-    });
+    let memory = watched_memory(limits, used).filter(|(limit, used)| used > limit);
+    let memory = memory.map(|(limit, used)| Exceeded::Memory { limit, used });
     let processes = limits.processes.filter(|&limit| used.threads > limit);
     let processes = processes.map(|limit| Exceeded::Processes {
         limit,
@@ -64,22 +61,28 @@ pub fn exceeded(limits: &Limits, used: &SlotUse) -> Option<Exceeded> {
     memory.or(processes).or(cpu_time).or(written)
 }
 
-/// The limit of memory, if it is held by looking.
-fn watched_memory(limits: &Limits, used: &SlotUse) -> Option<Bytes> {
-    limits.memory.filter(|_| !used.memory_is_held)
+/// The limit of memory, and what is held against it by looking. The kernel holds processes only: what their
+/// containers have is none of its business.
+fn watched_memory(limits: &Limits, used: &SlotUse) -> Option<(Bytes, Bytes)> {
+    let limit = limits.memory?;
+    match (used.memory_is_held, used.in_containers) {
+        (false, _) => Some((limit, used.memory)),
+        (true, Bytes(0)) => None,
+        (true, containers) => Some((limit, containers)),
+    }
 }
 
 /// Whether a family is so far below its limit of memory that it may be taken for unchanged while the machine
 /// has not lost any: what it takes, the machine no longer has.
 pub fn is_far(limits: &Limits, used: &SlotUse) -> bool {
-    watched_memory(limits, used).is_none_or(|limit| used.memory.0 < limit.0 / 2)
+    watched_memory(limits, used).is_none_or(|(limit, used)| used.0 < limit.0 / 2)
 }
 
 /// How soon after this reading the memory of the family must be looked at again, so that its limit is not passed
 /// by much: as long as it takes to get there at full speed. `None` where it has no such limit.
 pub fn memory_within(limits: &Limits, used: &SlotUse, cores: usize) -> Option<Duration> {
-    let limit = watched_memory(limits, used)?;
-    let room = limit.saturating_sub(used.memory);
+    let (limit, used) = watched_memory(limits, used)?;
+    let room = limit.saturating_sub(used);
     Some(time_for(room.0, FILL_RATE * cores.max(1) as u64).max(SHORTEST))
 }
 
@@ -131,7 +134,7 @@ mod tests {
             threads: 20,
             cpu: Duration::from_secs(10),
             written: Some(Bytes(500)),
-            memory_is_held: false,
+            ..SlotUse::default()
         }
     }
 
@@ -146,6 +149,28 @@ mod tests {
         assert!(is_far(&limits(), &held));
         assert_eq!(memory_within(&limits(), &held, 2), None);
         assert!(rest_within(&limits(), &held, 2).is_some());
+    }
+
+    #[test]
+    fn the_memory_of_containers_is_watched_whoever_holds_that_of_the_processes() {
+        let held = |memory, in_containers| SlotUse {
+            memory: Bytes(memory),
+            in_containers: Bytes(in_containers),
+            memory_is_held: true,
+            ..used()
+        };
+        let limit = Bytes(1000);
+        let over = Exceeded::Memory {
+            limit,
+            used: Bytes(1001),
+        };
+        assert_eq!(exceeded(&limits(), &held(5000, 1001)), Some(over));
+        assert_eq!(exceeded(&limits(), &held(5000, 1000)), None);
+        assert!(!is_far(&limits(), &held(5000, 500)) && is_far(&limits(), &held(5000, 499)));
+        assert_eq!(
+            memory_within(&limits(), &held(5000, 999), 2),
+            Some(SHORTEST)
+        );
     }
 
     #[test]

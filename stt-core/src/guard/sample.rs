@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::container::Census;
+use crate::container::InUse;
 use crate::units::Bytes;
 use crate::units::Percent;
 
@@ -127,8 +129,10 @@ pub struct Family {
     pub threads: u32,
     /// How many open descriptors, of those processes that could be read; `None` when not read this time.
     pub descriptors: Option<u64>,
-    /// CPU time so far of the processes alive now.
+    /// CPU time so far of the processes alive now, and of all containers that there were.
     pub cpu: Duration,
+    /// The containers of the running tests, which are in `memory` and in `cpu`, and in those of the slots.
+    pub containers: Vec<InUse>,
     /// When it was seen which tests run: a test that has started since is none of `slots`.
     pub seen: Moment,
     /// The share of each slot that runs a test, by the slot's number.
@@ -150,7 +154,109 @@ pub struct SlotUse {
     pub cpu: Duration,
     /// Bytes written to disks so far, by the same; `None` when that was not read.
     pub written: Option<Bytes>,
-    /// Whether the kernel holds the test to its limit of memory. It counts what is charged to the test, where a
+    /// What of `memory` is in containers.
+    pub in_containers: Bytes,
+    /// What of `cpu` was used in containers.
+    pub cpu_in_containers: Duration,
+    /// Whether the kernel holds the processes of the test to its limit of memory. It counts what is charged to the test, where a
     /// look sees what is resident: of a file that is mapped, for instance.
     pub memory_is_held: bool,
+}
+
+impl Family {
+    /// Takes in what the containers of the tests use, which counts as what the tests use themselves. Their processes
+    /// are not counted: they are the engine's.
+    pub fn take_in(&mut self, census: Census) {
+        self.cpu += census.past;
+        for used in &census.containers {
+            self.memory.0 = self.memory.0.saturating_add(used.memory.0);
+            self.cpu += used.cpu;
+            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.slot == used.slot) {
+                slot.take_in(used.memory, used.cpu);
+            }
+        }
+        self.containers = census.containers;
+    }
+
+    /// What of the memory is in containers.
+    pub fn in_containers(&self) -> Bytes {
+        let all = self.containers.iter().map(|used| used.memory.0);
+        Bytes(all.fold(0, u64::saturating_add))
+    }
+
+    /// The largest container of the test in this slot.
+    pub fn largest_container(&self, slot: usize) -> Option<&InUse> {
+        let own = self.containers.iter().filter(|used| used.slot == slot);
+        own.max_by_key(|used| used.memory)
+    }
+}
+
+impl SlotUse {
+    fn take_in(&mut self, memory: Bytes, cpu: Duration) {
+        self.memory.0 = self.memory.0.saturating_add(memory.0);
+        self.in_containers.0 = self.in_containers.0.saturating_add(memory.0);
+        self.cpu += cpu;
+        self.cpu_in_containers += cpu;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::container::Kind;
+    use crate::container::Thing;
+
+    #[test]
+    fn what_a_container_uses_is_the_tests_and_the_runs() {
+        let secs = Duration::from_secs;
+        let slot = |slot, memory| SlotUse {
+            slot,
+            memory: Bytes(memory),
+            cpu: secs(1),
+            ..SlotUse::default()
+        };
+        let mut family = Family {
+            memory: Bytes(30),
+            cpu: secs(2),
+            slots: vec![slot(0, 10), slot(2, 20)],
+            ..Family::default()
+        };
+        let used = |slot, name: &str, memory| InUse {
+            slot,
+            container: Arc::new(Thing {
+                kind: Kind::Container,
+                id: String::new(),
+                name: name.to_owned(),
+                image: String::new(),
+            }),
+            memory: Bytes(memory),
+            cpu: secs(5),
+        };
+        // That of slot 1 belongs to a test that was not seen yet.
+        let containers = vec![
+            used(2, "small", 100),
+            used(2, "large", 200),
+            used(1, "other", 400),
+        ];
+        family.take_in(Census {
+            containers,
+            past: secs(7),
+        });
+        assert_eq!((family.memory, family.cpu), (Bytes(730), secs(24)));
+        assert_eq!(family.slots[0], slot(0, 10));
+        let [_, second] = &family.slots[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (second.memory, second.in_containers),
+            (Bytes(320), Bytes(300))
+        );
+        assert_eq!((second.cpu, second.cpu_in_containers), (secs(11), secs(10)));
+        let name = family
+            .largest_container(2)
+            .map(|used| used.container.name.as_str());
+        assert_eq!((name, family.largest_container(0)), (Some("large"), None));
+    }
 }

@@ -391,7 +391,7 @@ pub struct Awaited {
     pub holder: String,
 }
 
-/// What the processes of a run use beside memory.
+/// What the processes and containers of a run use beside memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FamilyUse {
     /// How many processes.
@@ -400,8 +400,10 @@ pub struct FamilyUse {
     pub threads: u32,
     /// How many open descriptors; `None` when that could not be read.
     pub descriptors: Option<u64>,
-    /// CPU time so far of the processes alive now.
+    /// CPU time so far of the processes alive now, and of containers.
     pub cpu: Duration,
+    /// What of the run's own memory is in containers.
+    pub in_containers: Bytes,
 }
 
 /// A running test.

@@ -18,6 +18,7 @@ use crate::command::Environment;
 use crate::container::Address;
 use crate::container::Cleared;
 use crate::container::Thing;
+use crate::containers::Counter;
 use crate::containers::Engine;
 use crate::containers::EngineError;
 use crate::containers::Found;
@@ -127,6 +128,11 @@ impl Session {
 }
 
 impl Containers {
+    /// What counts the containers of the running tests.
+    pub(crate) fn counter(&self) -> Counter {
+        Counter::new(Arc::clone(self.proxy.roster()))
+    }
+
     /// A test begins in this slot: the variables by which it finds the engine.
     pub(crate) fn begin(&self, slot: usize, test: &TestId) -> Vec<(OsString, OsString)> {
         let Some(desk) = self.proxy.desk(slot) else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use crate::guard::SlotUse;
 use crate::limits::Limits;
@@ -38,6 +39,10 @@ pub(crate) struct Peak {
     pub(crate) threads: u32,
     /// Bytes written to disks.
     pub(crate) written: Option<Bytes>,
+    /// Memory of its containers alone.
+    pub(crate) in_containers: Bytes,
+    /// CPU time in containers.
+    pub(crate) cpu_in_containers: Duration,
 }
 
 impl Desk {
@@ -75,6 +80,8 @@ impl Peak {
         self.memory = self.memory.max(used.memory);
         self.threads = self.threads.max(used.threads);
         self.written = self.written.max(used.written);
+        self.in_containers = self.in_containers.max(used.in_containers);
+        self.cpu_in_containers = self.cpu_in_containers.max(used.cpu_in_containers);
     }
 }
 
@@ -104,7 +111,7 @@ mod tests {
         let peak = Peak {
             memory: Bytes(5),
             threads: 4,
-            written: None,
+            ..Peak::default()
         };
         assert_eq!(desk.end(), Some(peak));
         desk.note(7, &used(1, 1));

@@ -243,7 +243,7 @@ pub(crate) enum Notice {
     /// Something did not work.
     Warning(Warning),
     /// Where the run is.
-    Progress(Progress),
+    Progress(Box<Progress>),
 }
 
 /// The state of the run, with tests by their numbers.

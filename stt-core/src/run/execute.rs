@@ -344,6 +344,7 @@ impl Session {
         let reader = FamilyReader::new(
             Arc::clone(&self.family),
             places.collect(),
+            shared.containers.as_ref().map(Containers::counter),
             self.clock,
             config.guard.clone(),
             shared.cores,

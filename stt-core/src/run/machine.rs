@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::checkpoint::StopCause;
 use crate::clock::Moment;
+use crate::container::InUse;
 use crate::guard::Memory;
 use crate::guard::Policy;
 use crate::guard::Verdict;
@@ -162,6 +163,8 @@ struct Running {
     blamed: Option<String>,
     /// What its family used at the last reading.
     memory: Option<Bytes>,
+    /// The container that had most of it.
+    container: Option<InUse>,
     /// What it may use.
     limits: Option<Arc<Limits>>,
     /// Which attempt this is.
@@ -340,6 +343,7 @@ impl Machine {
                 killed: false,
                 blamed: None,
                 memory: None,
+                container: None,
                 limits: self.limits.get(next.test).cloned().flatten(),
                 attempt,
                 times: self.times_of(next.test),

@@ -219,7 +219,7 @@ impl Performer {
             }),
             Notice::Guard(notice) => report::Event::Guard(notice),
             Notice::Warning(warning) => report::Event::Warning(warning),
-            Notice::Progress(progress) => report::Event::Progress(self.progress(progress)),
+            Notice::Progress(progress) => report::Event::Progress(self.progress(*progress)),
         };
         (self.sink)(event);
     }

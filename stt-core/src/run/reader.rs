@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::config::GuardConfig;
+use crate::container::Census;
+use crate::containers::Counter;
 use crate::guard;
 use crate::guard::SlotUse;
 use crate::guard::cadence;
@@ -65,6 +67,8 @@ struct Shares {
 pub(crate) struct FamilyReader {
     family: Arc<Family>,
     places: Vec<Place>,
+    /// What counts containers, where there is an engine.
+    counter: Option<Counter>,
     clock: Clock,
     config: GuardConfig,
     cores: usize,
@@ -87,6 +91,8 @@ struct Seen {
     leader: i32,
     limits: Option<Arc<Limits>>,
     memory_is_held: bool,
+    /// What it has in containers.
+    in_containers: Bytes,
 }
 
 impl Seen {
@@ -140,6 +146,7 @@ impl FamilyReader {
     pub(crate) fn new(
         family: Arc<Family>,
         places: Vec<Place>,
+        counter: Option<Counter>,
         clock: Clock,
         config: GuardConfig,
         cores: usize,
@@ -147,6 +154,7 @@ impl FamilyReader {
         Self {
             family,
             places,
+            counter,
             clock,
             config,
             cores,
@@ -173,13 +181,15 @@ impl FamilyReader {
     pub(crate) fn read(&mut self, around: guard::Around, fresh: bool) -> Option<guard::Family> {
         let began = self.clock.now();
         let fresh = fresh || self.rest_due.is_some_and(|due| due <= began);
-        let seen = self.seen();
+        let mut seen = self.seen();
+        let census = self.count(&mut seen, began);
+        let held = census.memory();
         let leaders: Vec<_> = seen.iter().map(|test| (test.slot, test.leader)).collect();
         // Where somebody may soon be ended for it, what is known is not good enough: from half of the
         // line on, a family that was small a moment ago can cross it before it is read again.
         let calm = |family: &guard::Family| {
             let line = self.line(around);
-            line.is_none_or(|line| family.memory.0 < line.0 / 2)
+            line.is_none_or(|line| family.memory.0 + held.0 < line.0 / 2)
         };
         if let (Some(known), Some(level)) = (&self.walked, around.level())
             && !fresh
@@ -192,21 +202,25 @@ impl FamilyReader {
                 // At the line somebody is ended for it, and a glance is not enough.
                 let line = self.line(around);
                 let seen = known.glance(&leaders, level, began);
-                seen.filter(|family| line.is_none_or(|line| family.memory < line))
+                seen.filter(|family| line.is_none_or(|line| family.memory.0 + held.0 < line.0))
             };
             if let Some(family) = family {
-                let family = guard::Family {
+                let mut family = guard::Family {
                     seen: began,
                     ..family
                 };
+                family.take_in(census);
                 self.look_again(&seen, Some(&family), began, Walk::Spared);
                 return Some(family);
             }
         }
         // Whose files are open is what a new walk finds.
         self.walked = None;
-        let (family, glance) = self.walk(&seen, around, began)?;
+        let (processes, glance) = self.walk(&seen, around, held, began)?;
         let ended = self.clock.now();
+        let mut family = processes.clone();
+        family.take_in(census);
+        self.note_containers(&seen, &family);
         self.look_again(&seen, Some(&family), began, Walk::Done);
         self.walked = around.level().map(|machine| Known {
             walked: Walked {
@@ -215,7 +229,7 @@ impl FamilyReader {
                 ended,
                 took: ended.saturating_sub(began),
             },
-            family: family.clone(),
+            family: processes,
             glance,
         });
         Some(family)
@@ -231,9 +245,31 @@ impl FamilyReader {
                 leader,
                 memory_is_held: test.as_ref().is_some_and(|test| test.memory_is_held),
                 limits: test.and_then(|test| test.limits),
+                in_containers: Bytes(0),
             })
         });
         running.collect()
+    }
+
+    /// What the containers of the tests use.
+    fn count(&mut self, seen: &mut [Seen], now: Moment) -> Census {
+        let census = self.counter.as_mut().map(|counter| counter.read(now));
+        let census = census.unwrap_or_default();
+        for used in &census.containers {
+            if let Some(test) = seen.iter_mut().find(|test| test.slot == used.slot) {
+                test.in_containers.0 += used.memory.0;
+            }
+        }
+        census
+    }
+
+    /// Notes what was seen of tests that have containers.
+    fn note_containers(&self, seen: &[Seen], family: &guard::Family) {
+        for (test, used) in seen.iter().zip(&family.slots) {
+            if used.in_containers > Bytes(0) || used.cpu_in_containers > Duration::ZERO {
+                self.places[test.slot].desk.note(test.leader, used);
+            }
+        }
     }
 
     /// Where it matters to the guard what the family shares.
@@ -290,11 +326,13 @@ impl FamilyReader {
         &mut self,
         seen: &[Seen],
         around: guard::Around,
+        beside: Bytes,
         began: Moment,
     ) -> Option<(guard::Family, Option<Glance>)> {
         let plain = self.usage(seen, Exact::Nobody)?;
         let level = around.level();
-        let sum = self.concern(self.stakes(around), plain.memory, &plain.largest, level);
+        let stakes = self.stakes(around).map(|stakes| stakes.beside(beside));
+        let sum = self.concern(stakes, plain.memory, &plain.largest, level);
         let measure = self.sharing.measure(sum.as_ref(), self.clock.now());
         let glance = (measure == Measure::Plain)
             .then(|| Glance::at(&plain))
@@ -354,6 +392,7 @@ impl FamilyReader {
             };
         }
         let limit = test.watched_memory();
+        let limit = limit.map(|limit| limit.saturating_sub(test.in_containers));
         let over = limit.is_some_and(|limit| plain.memory > limit);
         let (stakes, largest) = (limit.map(Stakes::of), plain.largest.as_slice());
         let sum = self.concern(stakes, plain.memory, largest, machine);
@@ -441,7 +480,7 @@ pub(crate) fn in_words_of_the_guard(usage: &Usage) -> guard::Family {
         threads: used.threads,
         cpu: used.cpu,
         written: used.written,
-        memory_is_held: false,
+        ..SlotUse::default()
     });
     guard::Family {
         memory: usage.memory,
@@ -449,7 +488,7 @@ pub(crate) fn in_words_of_the_guard(usage: &Usage) -> guard::Family {
         threads: usage.threads,
         descriptors: usage.descriptors,
         cpu: usage.cpu,
-        seen: Moment::ZERO,
         slots: slots.collect(),
+        ..guard::Family::default()
     }
 }

@@ -52,9 +52,11 @@ pub(crate) fn resources(ended: &Ended, peak: Option<Peak>) -> Resources {
     let group = ended.group.unwrap_or_default();
     let seen = peak.unwrap_or_default();
     let peak_memory = ended.peak_memory.max(seen.memory);
+    // A group counts processes only.
+    let beside = Some(seen.memory).filter(|_| seen.in_containers > Bytes(0));
     Resources {
-        cpu: group.cpu.unwrap_or(ended.cpu),
-        peak_memory: group.peak_memory.unwrap_or(peak_memory),
+        cpu: group.cpu.unwrap_or(ended.cpu) + seen.cpu_in_containers,
+        peak_memory: group.peak_memory.max(beside).unwrap_or(peak_memory),
         processes: group.processes.or(peak.map(|peak| peak.threads)),
         read: group.read.or(ended.read),
         written: group.written.or(ended.written.max(seen.written)),
@@ -562,6 +564,7 @@ mod tests {
             memory: Bytes(5000),
             threads: 50,
             written: Some(Bytes(5000)),
+            ..Peak::default()
         });
         let mut killed = ended(Exit::Signal(9));
         killed.peak_memory = Bytes(4000);
@@ -652,6 +655,7 @@ mod tests {
                 memory: Bytes(400),
                 threads: 3,
                 written: Some(Bytes(60)),
+                ..Peak::default()
             }),
         );
         let told = (seen.peak_memory, seen.processes, seen.written);

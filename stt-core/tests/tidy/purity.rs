@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 67] = [
+pub(crate) const PURE: [&str; 70] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -21,9 +21,12 @@ pub(crate) const PURE: [&str; 67] = [
     "config/retries",
     "config/times",
     "container",
+    "containers/answer",
     "containers/discovery",
     "containers/errand",
+    "containers/group",
     "containers/label",
+    "containers/naming",
     "containers/request",
     "containers/volume",
     "coordinator/live",

@@ -321,6 +321,8 @@ struct FamilyMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     descriptors: Option<u64>,
     cpu: f64,
+    #[serde(rename = "in-containers", skip_serializing_if = "Option::is_none")]
+    in_containers: Option<Bytes>,
 }
 
 impl From<FamilyUse> for FamilyMessage {
@@ -330,6 +332,7 @@ impl From<FamilyUse> for FamilyMessage {
             threads: family.threads,
             descriptors: family.descriptors,
             cpu: family.cpu.as_secs_f64(),
+            in_containers: Some(family.in_containers).filter(|&memory| memory > Bytes(0)),
         }
     }
 }

@@ -13,9 +13,9 @@ use super::connection::connect;
 use super::connection::refusal;
 use super::flow::flags;
 use crate::container::Address;
+use crate::containers::answer::is_whole;
 use crate::containers::errand::Errand;
 use crate::containers::errand::Step;
-use crate::containers::errand::is_whole;
 
 /// An errand, and where it is.
 #[derive(Debug)]

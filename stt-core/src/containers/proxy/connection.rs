@@ -23,6 +23,9 @@ use nix::sys::socket::socket;
 use super::asking::Asking;
 use super::flow::Flow;
 use crate::container::Address;
+use crate::container::Thing;
+use crate::containers::answer::Made;
+use crate::containers::answer::made;
 use crate::containers::errand::Errand;
 use crate::containers::label::Label;
 use crate::containers::request::CONTINUE;
@@ -44,6 +47,8 @@ pub(super) struct Connection {
     stage: Stage,
     /// What it makes, and the engine has not made yet.
     makes: Makes,
+    /// The container that it makes, until its id is known.
+    container: Option<Thing>,
     /// The client has closed both of its directions.
     gone: bool,
 }
@@ -80,6 +85,7 @@ impl Connection {
             client,
             stage: Stage::Reading(Reader::default()),
             makes: Makes::Nothing,
+            container: None,
             gone: false,
         }
     }
@@ -172,9 +178,12 @@ impl Connection {
 
     /// Sends the request to the engine; or tells the client that it can't be reached. Says whether it is sent.
     pub(super) fn forward(&mut self, ready: Ready, engine: io::Result<Address>) -> bool {
-        match engine.and_then(|engine| Stage::sending(ready.bytes, ready.volumes, engine)) {
+        let copied = ready.container.is_some();
+        let sending = |engine| Stage::sending(ready.bytes, ready.volumes, copied, engine);
+        match engine.and_then(sending) {
             Ok(stage) => {
                 self.makes = ready.makes;
+                self.container = ready.container;
                 self.stage = stage;
                 true
             }
@@ -188,10 +197,16 @@ impl Connection {
 
     /// The client is told this, and nothing more is made for it.
     fn answer(&mut self, answer: Vec<u8>) -> News {
+        look_for_id(&mut self.container, &answer);
         self.makes = Makes::Nothing;
         self.stage = Stage::Answering(Flow::all(answer));
         self.hand_over();
         News::Made
+    }
+
+    /// A container that was made, once its id is known.
+    pub(super) fn take_container(&mut self) -> Option<Thing> {
+        self.container.take_if(|container| !container.id.is_empty())
     }
 
     fn hand_over(&mut self) {
@@ -220,6 +235,12 @@ impl Connection {
                 false
             })
         };
+        if answered
+            && let Some(copy) = down.copy()
+            && look_for_id(&mut self.container, copy)
+        {
+            down.stop_copying();
+        }
         let made = match self.makes {
             Makes::Nothing => false,
             Makes::Image => down.has_ended(),
@@ -241,19 +262,42 @@ impl Connection {
 
 impl Stage {
     /// A request on its way to the engine.
-    fn sending(request: Vec<u8>, volumes: Vec<Volume>, engine: Address) -> io::Result<Self> {
+    fn sending(
+        request: Vec<u8>,
+        volumes: Vec<Volume>,
+        copied: bool,
+        engine: Address,
+    ) -> io::Result<Self> {
         let connection = connect(&engine)?;
         Ok(if volumes.is_empty() {
             Self::Flowing {
                 engine: connection,
                 up: Flow::beginning_with(request),
-                down: Flow::default(),
+                down: if copied {
+                    Flow::copied()
+                } else {
+                    Flow::default()
+                },
             }
         } else {
             let (errand, first) = Errand::start(request, volumes);
             Self::Asking(Asking::new(errand, first, engine, connection))
         })
     }
+}
+
+/// Looks for the id of the container that is being made in an answer, as far as it is here. Says whether no more of
+/// it is needed.
+fn look_for_id(making: &mut Option<Thing>, answer: &[u8]) -> bool {
+    let Some(container) = making else {
+        return true;
+    };
+    match made(answer) {
+        Made::More => return false,
+        Made::Nothing => *making = None,
+        Made::Id(id) => container.id = id,
+    }
+    true
 }
 
 /// What a client is told whose engine can't be reached.
@@ -276,7 +320,10 @@ fn drain(engine: BorrowedFd<'_>, down: &mut Flow) -> bool {
             down.give_up();
             false
         }
-        Ok(_) => true,
+        Ok(count) => {
+            down.note(&piece[..count]);
+            true
+        }
         Err(Errno::EAGAIN | Errno::EINTR) => false,
         Err(_) => {
             down.give_up();

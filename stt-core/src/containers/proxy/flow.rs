@@ -30,6 +30,8 @@ pub(super) struct Flow {
     pipe: Option<Pipe>,
     ended: bool,
     closed: bool,
+    /// The beginning of what has come, where somebody wants to know it.
+    copy: Option<Vec<u8>>,
 }
 
 /// Where the kernel keeps what is spliced.
@@ -54,6 +56,31 @@ impl Flow {
         Self {
             ended: true,
             ..Self::beginning_with(bytes)
+        }
+    }
+
+    /// A direction whose beginning is kept.
+    pub(super) fn copied() -> Self {
+        Self {
+            copy: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// The beginning of what has come.
+    pub(super) fn copy(&self) -> Option<&[u8]> {
+        self.copy.as_deref()
+    }
+
+    /// Nobody wants to know it any more.
+    pub(super) fn stop_copying(&mut self) {
+        self.copy = None;
+    }
+
+    /// This has come, by whatever way.
+    pub(super) fn note(&mut self, piece: &[u8]) {
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(piece);
         }
     }
 
@@ -157,6 +184,7 @@ impl Flow {
             Ok(0) => self.ended = true,
             Ok(count) => {
                 self.waiting.extend_from_slice(&piece[..count]);
+                self.note(&piece[..count]);
                 if count == PIECE {
                     // Without one it is copied.
                     self.pipe = pipe();

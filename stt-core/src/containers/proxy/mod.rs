@@ -35,6 +35,7 @@ use crate::containers::discovery::Engine;
 use crate::containers::discovery::Host;
 use crate::containers::label::Label;
 use crate::containers::request::Makes;
+use crate::containers::roster::Roster;
 use crate::id::RunId;
 use connection::Connection;
 use connection::News;
@@ -55,6 +56,7 @@ pub type Notify = Box<dyn Fn(&Address) + Send>;
 #[derive(Debug)]
 pub struct Proxy {
     desks: Vec<Arc<Desk>>,
+    roster: Arc<Roster>,
     engine: Arc<OnceLock<Address>>,
     variables: &'static [&'static str],
     wake: Option<io::PipeWriter>,
@@ -64,10 +66,12 @@ pub struct Proxy {
 /// What the proxy and the thread of a slot know together.
 #[derive(Debug)]
 pub struct Desk {
+    slot: usize,
     path: Utf8PathBuf,
     listener: UnixListener,
     state: Mutex<State>,
     changed: Condvar,
+    roster: Arc<Roster>,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +94,7 @@ impl Desk {
 
     /// A test begins.
     pub fn begin(&self, test: String) {
+        self.roster.forget(self.slot);
         let mut state = self.state();
         state.test = test;
         state.made = false;
@@ -146,8 +151,9 @@ impl Proxy {
         run: &RunId,
         notify: Notify,
     ) -> io::Result<Self> {
+        let roster = Arc::default();
         let desks: Vec<_> = (0..slots)
-            .map(|slot| open(dir, slot).map(Arc::new))
+            .map(|slot| open(dir, slot, Arc::clone(&roster)).map(Arc::new))
             .collect::<io::Result<_>>()?;
         let (waking, wake) = io::pipe()?;
         let address = Arc::new(OnceLock::new());
@@ -155,6 +161,7 @@ impl Proxy {
             desks: desks.clone(),
             host: engine.host,
             address: Arc::clone(&address),
+            roster: Arc::clone(&roster),
             run: run.clone(),
             notify: Some(notify),
             waking: waking.into(),
@@ -168,6 +175,7 @@ impl Proxy {
             .spawn(move || server.serve())?;
         Ok(Self {
             desks,
+            roster,
             engine: address,
             variables: engine.variables,
             wake: Some(wake),
@@ -178,6 +186,11 @@ impl Proxy {
     /// What the proxy and the slot of this number know together.
     pub fn desk(&self, slot: usize) -> Option<&Arc<Desk>> {
         self.desks.get(slot)
+    }
+
+    /// The containers that the running tests have made.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     /// The variables by which clients find the slot's socket.
@@ -204,7 +217,7 @@ impl Drop for Proxy {
     }
 }
 
-fn open(dir: &Utf8Path, slot: usize) -> io::Result<Desk> {
+fn open(dir: &Utf8Path, slot: usize, roster: Arc<Roster>) -> io::Result<Desk> {
     let path = dir.join(format!("{NAME}{slot}"));
     if path.as_str().len() >= LONGEST {
         let message = format!("`{path}` is too long for the path of a socket");
@@ -213,10 +226,12 @@ fn open(dir: &Utf8Path, slot: usize) -> io::Result<Desk> {
     let listener = UnixListener::bind(&path)?;
     listener.set_nonblocking(true)?;
     Ok(Desk {
+        slot,
         path,
         listener,
         state: Mutex::default(),
         changed: Condvar::new(),
+        roster,
     })
 }
 
@@ -225,6 +240,7 @@ struct Server {
     host: Host,
     /// Set when something is made.
     address: Arc<OnceLock<Address>>,
+    roster: Arc<Roster>,
     run: RunId,
     /// Taken when something is made.
     notify: Option<Notify>,
@@ -313,6 +329,9 @@ impl Server {
         let news = client.go_on(hung_up, || {
             Label::new(self.run.clone(), desk.state().test.clone())
         });
+        if let Some(container) = client.take_container() {
+            self.roster.add(client.slot, container);
+        }
         match news {
             News::Nothing => {}
             News::Made => {

@@ -368,3 +368,48 @@ fn volumes_of_a_dead_client_are_waited_for() {
     let last = told.try_iter().last();
     assert_eq!(last.as_deref(), Some("POST /containers/create"));
 }
+
+/// An engine that makes a container with this id, and says so in pieces.
+fn in_pieces(id: &str) -> Fake {
+    let body = format!("{{\"Id\":\"{id}\",\"Warnings\":[]}}");
+    start(move |mut stream| {
+        drop(read_request(&mut stream));
+        let head = "HTTP/1.1 201 Created\r\nContent-Length: ";
+        let answer = format!("{head}{}\r\n\r\n{body}", body.len());
+        for piece in answer.as_bytes().chunks(40) {
+            // A client that is gone is no matter here.
+            drop(stream.write_all(piece));
+        }
+    })
+}
+
+#[test]
+fn a_container_is_known_from_its_answer_until_the_next_test() {
+    let id = "ab".repeat(32);
+    let fake = in_pieces(&id);
+    let roster = fake.proxy.as_ref().unwrap().roster();
+    let seen = exchange(&fake, "GET /containers/json HTTP/1.1\r\n\r\n");
+    assert!(seen.contains(&id), "{seen}");
+    assert!(roster.news(0).is_none(), "it was made by nobody");
+    let create =
+        "POST /containers/create?name=web HTTP/1.1\r\nContent-Length: 13\r\n\r\n{\"Image\":\"i\"}";
+    assert!(exchange(&fake, create).contains(&id));
+    // The client may learn of it before.
+    let clock = Clock::start();
+    let (made, version) = loop {
+        if let Some(news) = roster.news(0) {
+            break news;
+        }
+        assert!(clock.now() < Duration::from_secs(10), "it was made");
+        thread::yield_now();
+    };
+    let container = &made[0].container;
+    assert_eq!((made.len(), made[0].slot, &container.id), (1, 1, &id));
+    assert_eq!(
+        (container.name.as_str(), container.image.as_str()),
+        ("web", "i")
+    );
+    assert!(roster.news(version).is_none());
+    fake.desk().begin("app u".to_owned());
+    assert!(roster.news(version).expect("another test").0.is_empty());
+}

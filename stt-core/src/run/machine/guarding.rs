@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::checkpoint::StopCause;
 use crate::clock::Moment;
+use crate::container::InUse;
 use crate::guard::Act;
 use crate::guard::Breach;
 use crate::guard::Candidate;
@@ -91,12 +92,16 @@ impl Machine {
             threads: family.threads,
             descriptors: family.descriptors,
             cpu: family.cpu,
+            in_containers: family.in_containers(),
         });
         for used in &family.slots {
             if let Some(running) = self.slots.get_mut(used.slot)
                 && running.was_seen(family)
             {
                 running.memory = Some(used.memory);
+                let largest = family.largest_container(used.slot);
+                let most = largest.filter(|one| one.memory.0 > used.memory.0 / 2);
+                running.container = most.cloned();
             }
         }
     }
@@ -113,11 +118,14 @@ impl Machine {
         if self.phase < Phase::Stopping {
             self.phase = Phase::Stopping;
             self.blame(breach, sample);
-            let reason = breach.to_string();
-            actions.push(Action::Show(Notice::Guard(GuardNotice::Stop { reason })));
+            let reason = cause(breach, self.largest_running());
+            let told = reason.clone();
+            actions.push(Action::Show(Notice::Guard(GuardNotice::Stop {
+                reason: told,
+            })));
             self.stopped = Some(Stopped {
                 at: now,
-                reason: breach.to_string(),
+                reason,
                 cause: match breach.reading {
                     Reading::Cpu { .. } => StopCause::Cpu,
                     Reading::Tasks(_) => StopCause::Tasks,
@@ -158,8 +166,13 @@ impl Machine {
                 (Some(_), None) => false,
                 (Some(Bytes(largest)), Some(Bytes(own))) => own >= largest / 2,
             };
-            running.blamed = blamed.then(|| evidence(breach, running.memory));
+            running.blamed = blamed.then(|| evidence(breach, running));
         }
+    }
+
+    fn largest_running(&self) -> Option<&Running> {
+        let running = self.slots.iter().map(|(_, running)| running);
+        running.max_by_key(|running| running.memory)
     }
 
     fn largest(&self) -> Vec<(usize, Bytes)> {
@@ -192,7 +205,7 @@ impl Machine {
         };
         let reason = EndReason::Unfinished(Unfinished::Shed);
         running.ending = Some(reason.clone());
-        running.blamed = Some(evidence(breach, running.memory));
+        running.blamed = Some(evidence(breach, running));
         actions.push(Action::End {
             slot,
             reason,
@@ -201,7 +214,7 @@ impl Machine {
         actions.push(Action::Show(Notice::Shed {
             test: running.test,
             memory: running.memory,
-            reason: breach.to_string(),
+            reason: cause(breach, Some(running)),
         }));
     }
 
@@ -213,7 +226,7 @@ impl Machine {
             self.times.guard_grace
         };
         for (slot, running) in self.slots.iter_mut() {
-            let reason = EndReason::Breach(breach.to_string());
+            let reason = EndReason::Breach(cause(breach, Some(running)));
             let reason = running.ending.get_or_insert(reason).clone();
             actions.push(Action::End {
                 slot,
@@ -231,11 +244,33 @@ impl Running {
     }
 }
 
+/// Why something is ended: what was over which line, and the container that had most of what the test had that is
+/// named with it. Memory that others hold is no container's fault.
+fn cause(breach: &Breach, test: Option<&Running>) -> String {
+    let container = test.and_then(|test| test.container.as_ref());
+    match (breach.reading, container) {
+        (
+            Reading::Memory(_) | Reading::Run(_),
+            Some(InUse {
+                container, memory, ..
+            }),
+        ) if breach.others.is_none() => {
+            format!("{breach}; {container} has {memory}")
+        }
+        _ => breach.to_string(),
+    }
+}
+
 /// What is held against a test for a breach.
-fn evidence(breach: &Breach, memory: Option<Bytes>) -> String {
-    match (breach.reading, memory) {
+fn evidence(breach: &Breach, test: &Running) -> String {
+    match (breach.reading, test.memory) {
         (Reading::Memory(_) | Reading::Run(_), Some(memory)) => {
-            format!("{breach}, it used {memory}")
+            let container = test.container.as_ref();
+            let container = container.map(|one| format!(", most of it in {}", one.container));
+            format!(
+                "{breach}, it used {memory}{}",
+                container.unwrap_or_default()
+            )
         }
         (Reading::Memory(_) | Reading::Run(_), None)
         | (Reading::Cpu { .. } | Reading::Tasks(_), _) => breach.to_string(),

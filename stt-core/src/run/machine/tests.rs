@@ -9,6 +9,8 @@ use super::*;
 use crate::config::CpuAction;
 use crate::config::GuardConfig;
 use crate::config::OnBreach;
+use crate::container::Kind;
+use crate::container::Thing;
 use crate::guard::Bound;
 use crate::guard::Family;
 use crate::guard::Memory;
@@ -18,6 +20,7 @@ use crate::limits::Resources;
 use crate::outcome::Failure;
 use crate::outcome::TestOutcome;
 use crate::process::Settled;
+use crate::report::GuardNotice;
 use crate::run::event::Standing;
 use crate::run::event::TestEnd;
 use crate::units::Percent;
@@ -252,6 +255,36 @@ fn a_breach_ends_all_and_blames_the_large() {
     let stopped = machine.stopped().expect("the guard stopped the run");
     assert_eq!(stopped.largest[0], (1, Bytes(50_000_000_000)));
     assert_eq!(stopped.ended, [0, 1, 2]);
+}
+
+#[test]
+fn a_container_that_holds_most_of_a_tests_memory_is_named_with_it() {
+    for (gigabytes, named) in [(26, true), (25, false)] {
+        let mut machine = Machine::new(setup(2, 2, &[]));
+        machine.handle(Event::Tick, SECOND);
+        let mut event = sample(85, &[(0, 1), (1, 50)]);
+        let Event::Sample(sample) = &mut event else {
+            panic!()
+        };
+        let container = Thing {
+            kind: Kind::Container,
+            id: "ab12".to_owned(),
+            name: "db".to_owned(),
+            image: "pg".to_owned(),
+        };
+        sample.family.as_mut().expect("it is there").containers = vec![InUse {
+            slot: 1,
+            container: Arc::new(container),
+            memory: Bytes(gigabytes * 1_000_000_000),
+            cpu: Duration::ZERO,
+        }];
+        let actions = machine.handle(event, 2 * SECOND);
+        let stopped = machine.stopped().expect("the guard stopped the run");
+        let tells = |action: &Action| matches!(action, Action::Show(Notice::Guard(GuardNotice::Stop { reason })) if *reason == stopped.reason);
+        assert!(actions.iter().any(tells), "{actions:?}");
+        let end = "; container ab12 db (pg) has 24.2 GiB";
+        assert_eq!(stopped.reason.ends_with(end), named, "{}", stopped.reason);
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Machine {
             .is_some_and(|every| now >= self.told + every)
         {
             self.told = now;
-            actions.push(Action::Show(Notice::Progress(self.progress(now))));
+            actions.push(Action::Show(Notice::Progress(Box::new(self.progress(now)))));
         }
     }
 

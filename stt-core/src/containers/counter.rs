@@ -1,0 +1,446 @@
+//! Counts what the containers of the running tests use, by the control groups that their engine has given them.
+//!
+//! A container's processes are the engine's children, so no walk through the family of a test meets them. Without a
+//! container this costs one look at a number.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use camino::Utf8PathBuf;
+use fs_err as fs;
+
+use super::group;
+use super::roster::Made;
+use super::roster::Roster;
+use crate::cgroup;
+use crate::clock::Moment;
+use crate::container::Census;
+use crate::container::InUse;
+use crate::units::Bytes;
+
+/// The shortest and the longest time after which a group that was not there is looked for again. In between it is a
+/// quarter of the time for which it has been missing: most containers run soon after they are made, or never again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// After so long it is looked for in all places, and then after twice as long each time.
+const EVERYWHERE: Duration = Duration::from_millis(500);
+
+/// How many directories are looked through at once, and how deep.
+const MOST: (usize, usize) = (4096, 10);
+
+/// Counts what containers use.
+#[derive(Debug)]
+pub struct Counter {
+    roster: Arc<Roster>,
+    version: u64,
+    known: Vec<Known>,
+    past: Duration,
+    hierarchies: Option<Hierarchies>,
+    /// The root of all paths.
+    root: Utf8PathBuf,
+    user: u32,
+}
+
+/// Where the controllers are mounted.
+#[derive(Debug, Default)]
+struct Hierarchies {
+    memory: Option<Utf8PathBuf>,
+    /// The directory, and the file in a group.
+    cpu: Option<(Utf8PathBuf, &'static str)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    made: Arc<Made>,
+    group: Group,
+    memory: Bytes,
+    /// CPU time in groups that are gone: whoever is started again gets a new one.
+    before: Duration,
+    /// CPU time in the group that is there.
+    cpu: Duration,
+}
+
+#[derive(Debug)]
+enum Group {
+    Missing {
+        /// Since when.
+        since: Moment,
+        /// When it is looked for again.
+        next: Moment,
+        /// When it is looked for everywhere.
+        everywhere: Moment,
+    },
+    There {
+        stat: File,
+        cpu: Option<File>,
+    },
+}
+
+impl Group {
+    fn missing(now: Moment) -> Self {
+        Self::Missing {
+            since: now,
+            next: now,
+            everywhere: now + EVERYWHERE,
+        }
+    }
+}
+
+impl Counter {
+    /// A counter of the containers in this list.
+    pub fn new(roster: Arc<Roster>) -> Self {
+        Self::below(roster, "/".into())
+    }
+
+    fn below(roster: Arc<Roster>, root: Utf8PathBuf) -> Self {
+        Self {
+            roster,
+            version: 0,
+            known: Vec::new(),
+            past: Duration::ZERO,
+            hierarchies: None,
+            root,
+            user: nix::unistd::geteuid().as_raw(),
+        }
+    }
+
+    /// What they use now. A container whose group can't be found counts as none.
+    pub fn read(&mut self, now: Moment) -> Census {
+        if let Some((made, version)) = self.roster.news(self.version) {
+            self.version = version;
+            self.take_over(made, now);
+        }
+        if !self.known.is_empty() {
+            self.open(now);
+        }
+        let containers = self.known.iter_mut().map(|known| {
+            known.read(now);
+            InUse {
+                slot: known.made.slot,
+                container: Arc::clone(&known.made.container),
+                memory: known.memory,
+                cpu: known.before + known.cpu,
+            }
+        });
+        Census {
+            containers: containers.collect(),
+            past: self.past,
+        }
+    }
+
+    /// Drops those whose tests are over, and takes in those that are new.
+    fn take_over(&mut self, made: Vec<Arc<Made>>, now: Moment) {
+        let past = &mut self.past;
+        self.known.retain(|known| {
+            let stays = made.iter().any(|made| Arc::ptr_eq(made, &known.made));
+            if !stays {
+                *past += known.before + known.cpu;
+            }
+            stays
+        });
+        for made in made {
+            if !self
+                .known
+                .iter()
+                .any(|known| Arc::ptr_eq(&known.made, &made))
+            {
+                self.known.push(Known {
+                    made,
+                    group: Group::missing(now),
+                    memory: Bytes(0),
+                    before: Duration::ZERO,
+                    cpu: Duration::ZERO,
+                });
+            }
+        }
+    }
+
+    /// Looks for the groups that are missing.
+    fn open(&mut self, now: Moment) {
+        let root = &self.root;
+        let hierarchies = self
+            .hierarchies
+            .get_or_insert_with(|| Hierarchies::find(root));
+        let mut everywhere = false;
+        for known in &mut self.known {
+            let Group::Missing {
+                since,
+                next,
+                everywhere: due,
+            } = &mut known.group
+            else {
+                continue;
+            };
+            if *next > now {
+                continue;
+            }
+            let missed = now.saturating_sub(*since);
+            *next = now + (missed / 4).clamp(AGAIN.0, AGAIN.1);
+            let id = &known.made.container.id;
+            let mut usual = group::usual(id, self.user).into_iter().flatten();
+            let found = usual.find_map(|path| hierarchies.open(Utf8Path::new(&path)));
+            if let Some(found) = found {
+                known.group = found;
+            } else if *due <= now {
+                *due = now + missed * 2;
+                everywhere = true;
+            }
+        }
+        if everywhere {
+            self.look_everywhere();
+        }
+    }
+
+    /// Looks for those that nobody has seen yet in every place there is: a client may have named one.
+    fn look_everywhere(&mut self) {
+        let Some(hierarchies) = &self.hierarchies else {
+            return;
+        };
+        let Some(memory) = &hierarchies.memory else {
+            return;
+        };
+        let mut wanted: Vec<_> = self
+            .known
+            .iter_mut()
+            .filter(|known| matches!(known.group, Group::Missing { .. }))
+            .collect();
+        let mut dirs = vec![(Utf8PathBuf::new(), 0)];
+        let mut seen = 0;
+        while let Some((dir, depth)) = dirs.pop()
+            && seen < MOST.0
+            && !wanted.is_empty()
+        {
+            seen += 1;
+            for name in directories(&memory.join(&dir)) {
+                let path = dir.join(&name);
+                let id = group::id_of(&name);
+                let whose = id.and_then(|id| {
+                    wanted
+                        .iter()
+                        .position(|known| known.made.container.id == id)
+                });
+                if let Some(index) = whose
+                    && let Some(found) = hierarchies.open(&path)
+                {
+                    wanted.swap_remove(index).group = found;
+                } else if depth < MOST.1 {
+                    dirs.push((path, depth + 1));
+                }
+            }
+        }
+    }
+}
+
+impl Hierarchies {
+    fn find(root: &Utf8Path) -> Self {
+        let below = |path: &str| root.join(path.trim_start_matches('/'));
+        let mounts = fs::read_to_string(below("proc/self/mountinfo")).unwrap_or_default();
+        let mounts = cgroup::mounts(&mounts);
+        let with = |controller: &str| {
+            let mut old = mounts.iter().filter(|mount| !mount.unified);
+            old.find(|mount| mount.options.iter().any(|option| option == controller))
+        };
+        let unified = || mounts.iter().find(|mount| mount.unified);
+        let memory = with("memory")
+            .or_else(unified)
+            .map(|mount| below(&mount.point));
+        let cpu = with("cpuacct").map(|mount| (below(&mount.point), "cpuacct.usage"));
+        let cpu = cpu.or_else(|| Some((below(&unified()?.point), "cpu.stat")));
+        Self { memory, cpu }
+    }
+
+    /// A group at this path, if there is one whose memory can be read.
+    fn open(&self, path: &Utf8Path) -> Option<Group> {
+        let stat = self.memory.as_ref()?.join(path).join("memory.stat");
+        let stat = File::open(stat).ok()?;
+        let cpu = self.cpu.as_ref();
+        let cpu = cpu.and_then(|(dir, name)| File::open(dir.join(path).join(name)).ok());
+        Some(Group::There { stat, cpu })
+    }
+}
+
+impl Known {
+    /// Reads the group, if it is there.
+    fn read(&mut self, now: Moment) {
+        let Group::There { stat, cpu } = &self.group else {
+            return;
+        };
+        let mut buffer = [0; 8192];
+        if let Some(memory) = text(stat, &mut buffer).and_then(group::memory) {
+            self.memory = memory;
+            let cpu = cpu.as_ref().and_then(|cpu| text(cpu, &mut buffer));
+            self.cpu = cpu.and_then(group::cpu).unwrap_or(self.cpu);
+        } else {
+            // The container has ended.
+            self.memory = Bytes(0);
+            self.before += std::mem::take(&mut self.cpu);
+            self.group = Group::missing(now);
+        }
+    }
+}
+
+fn text<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
+    let count = file.read_at(buffer, 0).ok()?;
+    std::str::from_utf8(&buffer[..count]).ok()
+}
+
+/// The names of the directories in this one.
+fn directories(dir: &Utf8Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    dirs.filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::Kind;
+    use crate::container::Thing;
+
+    /// A file system with one hierarchy of version 2, and containers that are made in it.
+    struct Tree {
+        dir: tempfile::TempDir,
+        roster: Arc<Roster>,
+        counter: Counter,
+    }
+
+    fn id(number: usize) -> String {
+        format!("{number:064x}")
+    }
+
+    impl Tree {
+        fn new(mounts: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+            let roster = Arc::<Roster>::default();
+            let tree = Self {
+                counter: Counter::below(Arc::clone(&roster), root),
+                dir,
+                roster,
+            };
+            tree.file("proc/self/mountinfo", mounts);
+            tree
+        }
+
+        /// Writes a file in place, so that whoever has it open sees the new text.
+        fn file(&self, path: &str, text: &str) {
+            let path = self.dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let mut file = fs::File::create(&path).unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        }
+
+        fn group(&self, path: &str, memory: u64, micros: u64) {
+            self.file(
+                &format!("cg/{path}/memory.stat"),
+                &format!("anon {memory}\n"),
+            );
+            self.file(
+                &format!("cg/{path}/cpu.stat"),
+                &format!("usage_usec {micros}\n"),
+            );
+        }
+
+        fn made(&self, slot: usize, number: usize) {
+            self.roster.add(
+                slot,
+                Thing {
+                    kind: Kind::Container,
+                    id: id(number),
+                    name: String::new(),
+                    image: String::new(),
+                },
+            );
+        }
+
+        /// Slot, memory and microseconds of each container, and those of the past.
+        fn read(&mut self, millis: u64) -> (Vec<(usize, u64, u128)>, u128) {
+            let census = self.counter.read(Moment::from_millis(millis));
+            let used = census.containers.iter();
+            let used = used.map(|one| (one.slot, one.memory.0, one.cpu.as_micros()));
+            (used.collect(), census.past.as_micros())
+        }
+    }
+
+    const V2: &str = "41 31 0:38 / /cg rw - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn containers_are_counted_while_they_run_and_their_cpu_time_after_it() {
+        let mut tree = Tree::new(V2);
+        assert_eq!(tree.read(0), (vec![], 0));
+        tree.made(1, 7);
+        assert_eq!(tree.read(0), (vec![(1, 0, 0)], 0), "it does not run yet");
+        let group = format!("system.slice/docker-{}.scope", id(7));
+        tree.group(&group, 500, 10);
+        assert_eq!(tree.read(5), (vec![(1, 500, 10)], 0));
+        tree.group(&group, 900, 30);
+        assert_eq!(tree.read(6), (vec![(1, 900, 30)], 0));
+        tree.file(&format!("cg/{group}/memory.stat"), "");
+        assert_eq!(tree.read(7), (vec![(1, 0, 30)], 0), "it has ended");
+        tree.group(&group, 20, 4);
+        assert_eq!(tree.read(100), (vec![(1, 20, 34)], 0), "and began anew");
+        tree.roster.forget(0);
+        assert_eq!(tree.read(101).0.len(), 1, "another slot's");
+        tree.roster.forget(1);
+        assert_eq!(tree.read(102), (vec![], 34));
+    }
+
+    #[test]
+    fn a_group_in_a_place_of_its_own_is_found_and_a_watcher_is_none() {
+        let mut tree = Tree::new(V2);
+        tree.made(0, 1);
+        tree.made(0, 2);
+        tree.group(&format!("a/b/libpod-conmon-{}.scope", id(1)), 9, 9);
+        tree.group(&format!("a/c/libpod-{}.scope", id(1)), 5, 1);
+        tree.group(&format!("mine/{}", id(2)), 7, 2);
+        assert_eq!(tree.read(499), (vec![(0, 0, 0), (0, 0, 0)], 0));
+        assert_eq!(tree.read(1000).0, [(0, 5, 1), (0, 7, 2)]);
+    }
+
+    #[test]
+    fn who_never_runs_is_looked_for_ever_more_rarely() {
+        let mut tree = Tree::new(V2);
+        tree.made(0, 1);
+        let mut looks = 0;
+        for millis in 0..20_000 {
+            let due = match tree.counter.known.first().map(|known| &known.group) {
+                Some(Group::Missing { next, .. }) => *next <= Moment::from_millis(millis),
+                Some(Group::There { .. }) => panic!("nobody is there"),
+                None => true,
+            };
+            looks += u32::from(due);
+            tree.read(millis);
+        }
+        assert!(looks < 60, "{looks}");
+    }
+
+    #[test]
+    fn version_1_has_a_hierarchy_for_each() {
+        let mut tree = Tree::new(
+            "33 31 0:30 / /cg/memory rw - cgroup cgroup rw,memory\n\
+             34 31 0:31 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
+             41 31 0:38 / /cg/unified rw - cgroup2 cgroup2 rw\n",
+        );
+        tree.made(3, 1);
+        let group = format!("docker/{}", id(1));
+        tree.file(
+            &format!("cg/memory/{group}/memory.stat"),
+            "rss 1\ntotal_rss 6\n",
+        );
+        tree.file(&format!("cg/cpu/{group}/cpuacct.usage"), "7000\n");
+        assert_eq!(tree.read(0), (vec![(3, 6, 7)], 0));
+    }
+
+    #[test]
+    fn without_control_groups_nothing_is_counted() {
+        let mut tree = Tree::new("");
+        tree.made(0, 1);
+        for millis in [0, 10, 1000, 3000] {
+            assert_eq!(tree.read(millis), (vec![(0, 0, 0)], 0));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The containers that the running tests have made, as the proxy has seen them.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::container::Thing;
+
+/// A container that a test has made.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// The slot of the test.
+    pub(super) slot: usize,
+    /// What the engine calls it.
+    pub(super) container: Arc<Thing>,
+}
+
+/// Which containers there are: the proxy adds them, the start of a test takes those of the one before it away, and
+/// the guard reads.
+#[derive(Debug, Default)]
+pub struct Roster {
+    made: Mutex<Vec<Arc<Made>>>,
+    /// Changes with the list.
+    version: AtomicU64,
+}
+
+impl Roster {
+    /// A test in this slot has made it.
+    pub(super) fn add(&self, slot: usize, container: Thing) {
+        let container = Arc::new(container);
+        self.lock().push(Arc::new(Made { slot, container }));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The test in this slot is over.
+    pub(super) fn forget(&self, slot: usize) {
+        let mut made = self.lock();
+        let before = made.len();
+        made.retain(|one| one.slot != slot);
+        if made.len() != before {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The list, if it is another one than that of this version, with its own.
+    pub(super) fn news(&self, version: u64) -> Option<(Vec<Arc<Made>>, u64)> {
+        if self.version.load(Ordering::Acquire) == version {
+            return None;
+        }
+        let made = self.lock();
+        Some((made.clone(), self.version.load(Ordering::Acquire)))
+    }
+
+    /// What is behind the lock is whole at every moment.
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Made>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,124 @@
+//! What a test's containers use counts as what it uses itself: for the guard, for its limits, and in what is told
+//! of it. Without an engine each of these tests says that it is skipped.
+
+use serde_json::Value;
+use stt_tests::Engine;
+use stt_tests::Lab;
+
+const HOG: &str = "grows_in_a_container";
+
+/// The first of these lines' members of this name that is over this many bytes.
+fn over(value: &Value, bytes: u64) -> bool {
+    value.as_u64().is_some_and(|value| value > bytes)
+}
+
+#[test]
+fn a_container_that_grows_over_the_threshold_stops_the_run_and_is_named() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let line = ["--memory-threshold=200MB"];
+    let args = ["-j2", "--exact", HOG, "uses_nothing"];
+    let finished = engine.json(&lab, &args).args(line).run().code(42);
+    let report = finished.report();
+    let stop = &report.one("run-finished")["stop"];
+    let reason = stop["reason"].as_str().expect("a reason");
+    let named = format!("{}-hog ({}) has ", engine.name, engine.image);
+    assert!(
+        reason.contains("; container ") && reason.contains(&named),
+        "{reason}"
+    );
+    assert_eq!(stop["largest"][0]["test"]["name"], HOG, "{stop:#}");
+    assert!(over(&stop["largest"][0]["memory"], 190_000_000), "{stop:#}");
+    engine.assert_clean();
+
+    // Alone it does the same again, and has failed for it.
+    let resumed = engine.json(&lab, &["--resume"]).args(line).run().code(100);
+    let report = resumed.report();
+    let failure = &report.finished(HOG)["failure"];
+    let said = failure.to_string();
+    assert_eq!(failure["kind"], "breach", "{said}");
+    assert!(said.contains(&named), "{said}");
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn a_container_that_grows_is_shed_with_its_test() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let args = [
+        "--exact",
+        HOG,
+        "--memory-threshold=200MB",
+        "--on-breach=shed",
+    ];
+    let finished = engine.json(&lab, &args).run();
+    let report = finished.report();
+    let shed = report.of("guard").find(|line| line["action"] == "shed");
+    let shed = shed.unwrap_or_else(|| panic!("{}", finished.stdout));
+    let reason = shed["reason"].as_str().expect("a reason");
+    assert!(reason.contains(&format!("{}-hog", engine.name)), "{reason}");
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn the_limit_of_a_test_holds_for_its_containers() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let limits = ["--limits=small", "--config=limits.small.memory=150MB"];
+    let args = [&["--exact", HOG], &limits[..]].concat();
+    let finished = engine.json(&lab, &args).run().code(100);
+    let report = finished.report();
+    let failure = &report.finished(HOG)["failure"];
+    assert_eq!(failure["kind"], "limit", "{failure:#}");
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn what_containers_use_is_told_and_stays_with_the_test() {
+    const TEST: &str = "uses_much_in_a_container";
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let mut running = engine.json(&lab, &["-v", "--exact", TEST]).spawn();
+    running.wait_for("its memory is told", |running| {
+        let report = running.report();
+        let mut told = report.of("progress");
+        told.find(|line| {
+            over(&line["family"]["in-containers"], 100 << 20)
+                && over(&line["family-memory"], 100 << 20)
+                && over(&line["running"][0]["memory"], 100 << 20)
+                && line["family"]["cpu"].as_f64() > Some(1.0)
+        })
+        .map(|_| ())
+    });
+    lab.go();
+    let finished = running.finish().code(0);
+    let report = finished.report();
+    let result = report.finished(TEST);
+    assert!(over(&result["peak-memory"], 100 << 20), "{result:#}");
+    assert!(result["cpu"].as_f64() > Some(1.0), "{result:#}");
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn page_cache_of_a_container_is_nobodys_memory() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let args = [
+        "--exact",
+        "reads_much_in_a_container",
+        "--memory-threshold=150MB",
+    ];
+    let mut running = engine.json(&lab, &args).spawn();
+    running.wait_for("it has read all of it", |_| lab.is_there("read"));
+    lab.go();
+    let finished = running.finish().code(0);
+    let report = finished.report();
+    let result = report.finished("reads_much_in_a_container");
+    assert!(!over(&result["peak-memory"], 150_000_000), "{result:#}");
+    engine.assert_clean();
+    lab.assert_clean();
+}
