@@ -26,20 +26,15 @@ use crate::process::boot;
 use crate::run::board::Board;
 use crate::run::event::Event;
 use crate::run::event::Standing;
-use crate::run::eye::Eye;
+use crate::run::eye::BEAT;
 use crate::run::eye::Seen;
+use crate::run::eye::Watch;
 use crate::run::jobserver::Tokens;
 use crate::run::queue::Queue;
 use crate::units::Bytes;
 
 /// What other runs use is told to the run in such steps: less is no news.
 const GRAIN: u64 = 16 << 20;
-
-/// How often the others are told that we live, and are looked at whatever happens; in milliseconds.
-const BEAT: u64 = 1_000;
-
-/// The same where nothing tells us of their changes.
-const BLIND_BEAT: u64 = 50;
 
 /// How often a run that waits for a share tries to get one, in milliseconds.
 const TRY: u64 = 2;
@@ -78,7 +73,7 @@ impl Membership {
         let has_shares = shares.is_some();
         let age = live.age();
         let neighbours = Neighbours {
-            eye: Eye::on(registration.place()),
+            watch: Watch::on(registration.place()),
             registration: Arc::clone(&registration),
             board: Arc::clone(&board),
             told: live.clone(),
@@ -161,7 +156,7 @@ struct Neighbours {
     /// What was told last.
     told: Live,
     cores: u64,
-    eye: Option<Eye>,
+    watch: Watch,
     /// `None` where there can be none, or the run is part of another: then it takes what it wants.
     shares: Option<Shares>,
     /// What is held of the jobserver of a `make` around us.
@@ -202,9 +197,9 @@ impl Neighbours {
 
     /// Looks at those who have something new to tell, and at all from time to time.
     fn look(&mut self, now: u64) {
-        let beat = self.eye.as_ref().map_or(BLIND_BEAT, |_| BEAT);
+        let beat = self.watch.beat();
         let mut all = self.looked.is_none_or(|at| now >= at + beat);
-        match self.eye.as_ref().map_or(Seen::Nothing, Eye::look) {
+        match self.watch.look() {
             Seen::Nothing => {}
             Seen::Something => all = true,
             Seen::Files(files) => {
@@ -221,6 +216,9 @@ impl Neighbours {
             self.looked = Some(now);
             // Whom we can't see we don't wait for; the shares are held by the kernel.
             self.others = self.registration.others().unwrap_or_default();
+            if !self.others.is_empty() && self.watch.open() {
+                self.others = self.registration.others().unwrap_or_default();
+            }
             if let Some(shares) = &self.shares
                 && !self.registration.sees(shares)
             {
@@ -402,8 +400,7 @@ impl Neighbours {
     /// Waits until there is something to do.
     fn wait(&self, now: u64) {
         let held = u64::from(self.live.held);
-        let beat = self.eye.as_ref().map_or(BLIND_BEAT, |_| BEAT);
-        let mut wait = beat;
+        let mut wait = self.watch.sleep();
         if let Some(since) = self.queued {
             wait = wait.min((since + share::PATIENCE).saturating_sub(now).max(TRY));
         }
@@ -416,8 +413,8 @@ impl Neighbours {
             wait = wait.min(since + share::TURN - now);
         }
         let mut fds = vec![PollFd::new(self.board.woken(), PollFlags::POLLIN)];
-        if let Some(eye) = &self.eye {
-            fds.push(PollFd::new(eye.fd(), PollFlags::POLLIN));
+        if let Some(eye) = self.watch.fd() {
+            fds.push(PollFd::new(eye, PollFlags::POLLIN));
         }
         let wait = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
         // Cut short by a signal, it only looks too early.

@@ -18,9 +18,10 @@ use table::Row;
 use workspace::Workspace;
 
 /// The flags of the `cargo stt` runs that are compared.
-const VARIANTS: [(&str, &[&str]); 5] = [
+const VARIANTS: [(&str, &[&str]); 6] = [
     ("cargo stt", &[]),
     ("  --no-guard", &["--no-guard"]),
+    ("  --no-coordinator", &["--no-coordinator"]),
     ("  --no-checkpoint", &["--no-checkpoint"]),
     (
         "  --no-guard --no-checkpoint",

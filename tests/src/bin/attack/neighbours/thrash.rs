@@ -12,17 +12,17 @@ use crate::neighbours::suite;
 use crate::verdict::Verdict;
 
 /// What each test holds, in bytes, and writes to all the time.
-const EACH: i64 = 100 << 20;
+const EACH: i64 = 60 << 20;
 
 /// Many suites side by side in a control group that has room for the tests of few, and swap for the rest: ours, and
 /// under nextest.
 pub(super) fn thrash(runs: usize) -> Vec<Verdict> {
     let promise = "where tests side by side want more memory than there is, ours take at most 0.9 times as long as nextest";
     let skipped = |why: &str| vec![Verdict::new(promise, true, format!("SKIPPED: {why}"))];
-    if machine::swap_total() < EACH * 40 {
-        return skipped("there is no swap of some gigabytes (`swapon`)");
+    if machine::swap_total() < EACH * 30 {
+        return skipped("there is no swap of two gigabytes (`swapon`)");
     }
-    let limit = EACH * 6;
+    let limit = EACH * 5;
     let Some(group) = Group::create(limit) else {
         return skipped("no control group of version 1 can be made here");
     };
