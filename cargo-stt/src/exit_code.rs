@@ -35,6 +35,8 @@ pub(crate) const METADATA: u8 = 102;
 /// A test binary could not list its tests.
 pub(crate) const LISTING: u8 = 104;
 
+/// A setup script failed, and no test was run; or a teardown script did after tests that all passed.
+pub(crate) const SCRIPT: u8 = 105;
 /// A report that was asked for could not be written.
 pub(crate) const REPORT: u8 = 110;
 
@@ -46,6 +48,7 @@ pub(crate) const CODES: Codes = Codes {
         PASSED as i32,
         NO_TESTS as i32,
         REPORT as i32,
+        SCRIPT as i32,
         FAILED as i32,
         STOPPED as i32,
         LISTING as i32,
@@ -58,11 +61,12 @@ pub(crate) const CODES: Codes = Codes {
 };
 
 /// Every exit that is no signal.
-const NUMBERED: [Exit; 11] = [
+const NUMBERED: [Exit; 12] = [
     Exit::Passed,
     Exit::NoTests,
     Exit::Report,
     Exit::Failed,
+    Exit::Script,
     Exit::Stopped,
     Exit::Listing,
     Exit::Build,
@@ -83,6 +87,8 @@ pub(crate) enum Exit {
     Report,
     /// [`FAILED`].
     Failed,
+    /// [`SCRIPT`].
+    Script,
     /// [`STOPPED`].
     Stopped,
     /// [`LISTING`].
@@ -108,6 +114,7 @@ impl Exit {
             RunOutcome::Passed => Self::Passed,
             RunOutcome::NoTests => Self::NoTests,
             RunOutcome::Failed => Self::Failed,
+            RunOutcome::ScriptFailed => Self::Script,
             RunOutcome::Stopped => Self::Stopped,
             RunOutcome::Interrupted(signal) => Self::Signal(signal),
         }
@@ -140,6 +147,7 @@ impl Exit {
             Self::NoTests => NO_TESTS,
             Self::Report => REPORT,
             Self::Failed => FAILED,
+            Self::Script => SCRIPT,
             Self::Stopped => STOPPED,
             Self::Listing => LISTING,
             Self::Build => BUILD,
@@ -187,11 +195,12 @@ mod tests {
     use super::*;
 
     /// Every exit in the documented order of precedence, the weakest first, with its number.
-    const DOCUMENTED: [(Exit, u8); 13] = [
+    const DOCUMENTED: [(Exit, u8); 14] = [
         (Exit::Passed, 0),
         (Exit::NoTests, 4),
         (Exit::Report, 110),
         (Exit::Failed, 100),
+        (Exit::Script, 105),
         (Exit::Stopped, 42),
         (Exit::Listing, 104),
         (Exit::Build, 101),
@@ -220,6 +229,7 @@ mod tests {
             RunOutcome::Passed,
             RunOutcome::NoTests,
             RunOutcome::Failed,
+            RunOutcome::ScriptFailed,
             RunOutcome::Stopped,
             RunOutcome::Interrupted(15),
         ];
@@ -240,6 +250,7 @@ mod tests {
                 | Exit::NoTests
                 | Exit::Report
                 | Exit::Failed
+                | Exit::Script
                 | Exit::Stopped
                 | Exit::Listing
                 | Exit::Build

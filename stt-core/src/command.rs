@@ -70,7 +70,7 @@ impl CommandLine {
 }
 
 /// One word of a shell command: in single quotes where a shell would read it otherwise.
-fn quoted(word: &OsStr) -> String {
+pub(crate) fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = !word.is_empty()
         && word

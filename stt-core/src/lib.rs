@@ -24,6 +24,7 @@ pub mod outcome;
 pub mod partition;
 pub mod port;
 pub mod retry;
+pub mod script;
 pub mod selection;
 pub mod times;
 pub mod units;

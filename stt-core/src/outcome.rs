@@ -135,6 +135,40 @@ pub enum Unfinished {
     Interrupted,
 }
 
+/// How a setup or teardown script ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptOutcome {
+    /// It exited with 0.
+    Passed,
+    /// It did not.
+    Failed(Failure),
+    /// What it has written for the tests can't be taken, for this reason.
+    Variables(String),
+    /// It was ended together with the run.
+    Ended(Unfinished),
+}
+
+impl fmt::Display for ScriptOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("passed"),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Variables(reason) => {
+                write!(
+                    f,
+                    "what it has written for the tests can't be used: {reason}"
+                )
+            }
+            Self::Ended(Unfinished::Stopped | Unfinished::Shed) => {
+                f.write_str("ended because the guard stopped the run")
+            }
+            Self::Ended(Unfinished::Interrupted) => {
+                f.write_str("ended because the run was interrupted")
+            }
+        }
+    }
+}
+
 /// Why a running test is to be ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndReason {
@@ -158,6 +192,8 @@ pub enum RunOutcome {
     NoTests,
     /// At least one test failed.
     Failed,
+    /// A setup script failed, so that no test of this leg was run; or every test passed, and a teardown script failed.
+    ScriptFailed,
     /// The guard stopped the run; it can be resumed.
     Stopped,
     /// This signal ended the run; it can be resumed.

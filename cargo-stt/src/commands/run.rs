@@ -182,7 +182,7 @@ impl<'a> Command<'a> {
         if self.request.no_run {
             return Ok(self.built(&suite));
         }
-        self.execute(begun, suite, records, &config)
+        self.execute(begun, suite, (records, found.script_env), &config)
     }
 
     /// Which run this is: the recorded one, or a new one.
@@ -344,8 +344,8 @@ impl<'a> Command<'a> {
 
     fn tmpdir(&self, config: &Config, run: &RunId) -> Result<Option<OwnDir>, RunError> {
         match config.run.tmpdir {
-            TmpDir::Inherit if !config.containers.enabled => Ok(None),
-            // The sockets for containers need a place of their own in any case.
+            TmpDir::Inherit if !config.containers.enabled && config.scripts.is_empty() => Ok(None),
+            // The sockets for containers and the files of scripts need a place of their own in any case.
             TmpDir::Inherit | TmpDir::Own => OwnDir::create(&self.surroundings.temporary(), run)
                 .map(Some)
                 .map_err(|source| RunError::Setup {
@@ -383,7 +383,7 @@ impl<'a> Command<'a> {
         self,
         begun: Begun,
         suite: Suite,
-        records: Vec<BinaryRecord>,
+        (records, script_env): (Vec<BinaryRecord>, Environment),
         config: &Config,
     ) -> Result<Exit, Failure> {
         let plan = match &begun.recorded.loaded {
@@ -429,6 +429,7 @@ impl<'a> Command<'a> {
             tmpdir: begun.tmpdir,
             manner,
             membership: begun.membership,
+            script_env,
         };
         let done = if job.suite.is_empty() || (resumed && job.plan.is_complete()) {
             if !job.suite.is_empty() {
@@ -468,11 +469,8 @@ impl<'a> Command<'a> {
 
     fn render_options(&self, config: &Config, checkpoint: &Utf8PathBuf) -> RenderOptions {
         let elsewhere = *checkpoint != self.usual_checkpoint();
-        let option = if elsewhere {
-            format!(" --checkpoint {checkpoint}")
-        } else {
-            String::new()
-        };
+        let option = elsewhere.then(|| format!(" --checkpoint {checkpoint}"));
+        let option = option.unwrap_or_default();
         RenderOptions {
             message_format: self.request.message_format,
             suites: Arc::default(),

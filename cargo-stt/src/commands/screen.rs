@@ -66,6 +66,7 @@ pub(super) fn manner(request: &RunRequest, config: &Config, options: &RenderOpti
         },
         success_output: config.output.success_output != ShowOutput::Never,
         starts: json || libtest || config.output.status_level >= StatusLevel::All,
+        own_stdout: json || libtest,
         progress: ((options.shows_bar() && !json) || verbose_json).then_some(PROGRESS),
     }
 }
@@ -97,7 +98,10 @@ pub(super) fn outlines(suite: &Suite, plan: &ResumePlan) -> Arc<[SuiteOutline]> 
 /// Waits until everything is shown, and says how to exit.
 pub(super) fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> Exit {
     let deadline = match summary.outcome {
-        RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => None,
+        RunOutcome::Passed
+        | RunOutcome::NoTests
+        | RunOutcome::Failed
+        | RunOutcome::ScriptFailed => None,
         RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
     };
     outcome(summary).and(finish(render, deadline, printer))

@@ -200,6 +200,10 @@ fn headline(summary: &Summary) -> String {
     let outcome = match summary.outcome {
         RunOutcome::Stopped => "stopped by the guard".to_owned(),
         RunOutcome::Interrupted(_) => "interrupted".to_owned(),
+        RunOutcome::ScriptFailed if summary.outstanding == 0 => {
+            return "a teardown script failed".to_owned();
+        }
+        RunOutcome::ScriptFailed => "a setup script failed".to_owned(),
         RunOutcome::Failed => return format!("{failed} of {total} failed"),
         RunOutcome::Passed => return format!("{total} passed"),
         RunOutcome::NoTests => return "no test was found".to_owned(),

@@ -13,8 +13,9 @@ use stt_core::outcome::TestOutcome;
 use stt_core::outcome::Unfinished;
 use stt_core::report::Counts;
 use stt_core::report::Event;
-use stt_core::report::GuardNotice;
 use stt_core::report::Progress;
+use stt_core::report::ScriptFinished;
+use stt_core::report::ScriptPlace;
 use stt_core::report::Summary;
 use stt_core::report::TestFinished;
 use stt_core::report::Waiting;
@@ -22,6 +23,7 @@ use stt_core::report::WaitingNext;
 use stt_core::report::Warning;
 
 use crate::render::bar::Bar;
+use crate::render::guarding::push_guard;
 use crate::render::options::RenderOptions;
 use crate::render::output::push_output;
 use crate::render::progress::Around;
@@ -32,6 +34,7 @@ use crate::render::reaped::push_reaped;
 use crate::render::screen::Renderer;
 use crate::render::screen::Screen;
 use crate::render::screen::TerminalSize;
+use crate::render::scripts;
 use crate::render::status;
 use crate::render::status::Counter;
 use crate::render::status::Readings;
@@ -64,6 +67,8 @@ pub(super) struct Human {
     /// The waiting that is shown where the progress will be.
     waiting: Option<Box<Waiting>>,
     pace: waiting::Pace,
+    /// Whether a script that runs writes to the terminal itself.
+    script_writes: bool,
     /// Whether the display is older than what it shows.
     stale: bool,
     threads: usize,
@@ -87,6 +92,7 @@ impl Human {
             progress: None,
             waiting: None,
             pace: waiting::Pace::default(),
+            script_writes: false,
             stale: false,
             threads: 0,
             counts: Counts::default(),
@@ -229,6 +235,27 @@ impl Human {
         }
     }
 
+    fn script_started(&mut self, place: &ScriptPlace) {
+        self.script_writes = place.shown;
+        if self.shows(StatusLevel::Pass) {
+            scripts::push_started(&mut self.page, self.theme, place);
+        }
+    }
+
+    fn script_slow(&mut self, place: &ScriptPlace, elapsed: Duration, ending: bool) {
+        if self.shows(StatusLevel::Slow) {
+            scripts::push_slow(&mut self.page, self.theme, place, elapsed, ending);
+        }
+    }
+
+    fn script_finished(&mut self, end: &ScriptFinished) {
+        self.script_writes = false;
+        self.stale = true;
+        if self.shows(scripts::level(end)) {
+            scripts::push_finished(&mut self.page, self.theme, end);
+        }
+    }
+
     fn test_retried(&mut self, tried: &TestFinished, delay: Option<Duration>) {
         // The next attempt is as quick as any.
         let slow = self.slow.remove(&tried.test);
@@ -275,42 +302,6 @@ impl Human {
             self.test_line(word, Tone::Warn, Time::Took(elapsed), test);
             self.page.push('\n');
         }
-    }
-
-    fn guard(&mut self, notice: &GuardNotice) {
-        let (word, tone, reason) = match notice {
-            GuardNotice::Hold { reason } => ("Holding", Tone::Warn, reason),
-            GuardNotice::Release { reason } => ("Releasing", Tone::Good, reason),
-            GuardNotice::Allowed { reason, .. } => ("Governing", Tone::Warn, reason),
-            GuardNotice::Shared { reason, .. } => ("Sharing", Tone::News, reason),
-            GuardNotice::Shed { reason, .. } => ("Shedding", Tone::Warn, reason),
-            GuardNotice::Stop { reason } => ("Stopping", Tone::Bad, reason),
-        };
-        push_word(&mut self.page, self.theme, tone, word);
-        match notice {
-            GuardNotice::Hold { .. } => self.page.push_str("no test starts for now"),
-            GuardNotice::Release { .. } => self.page.push_str("tests start again"),
-            GuardNotice::Stop { .. } => self.page.push_str("the run"),
-            GuardNotice::Allowed { tests, .. } => {
-                let tests = count(*tests, "test", "tests");
-                let _ = write!(self.page, "at most {tests} at once");
-            }
-            GuardNotice::Shared { tests: 0, .. } => {
-                self.page.push_str("this run waits for its turn");
-            }
-            GuardNotice::Shared { tests, .. } => {
-                let tests = count(*tests, "test", "tests");
-                let _ = write!(self.page, "{tests} of this one at once");
-            }
-            GuardNotice::Shed { test, memory, .. } => {
-                status::push_test(&mut self.page, self.theme, test);
-                if let Some(memory) = memory {
-                    let _ = write!(self.page, " ({memory})");
-                }
-            }
-        }
-        let reason = plain_lines(reason, status::INDENT);
-        let _ = writeln!(self.page, ": {reason}");
     }
 
     fn waiting(&mut self, waiting: &Waiting) {
@@ -437,7 +428,14 @@ impl Renderer for Human {
             Event::TestUnfinished { test, why, elapsed } => {
                 self.test_unfinished(test, *why, *elapsed);
             }
-            Event::Guard(notice) => self.guard(notice),
+            Event::Guard(notice) => push_guard(&mut self.page, self.theme, notice),
+            Event::ScriptStarted(script) => self.script_started(script),
+            Event::ScriptSlow {
+                script,
+                elapsed,
+                ending,
+            } => self.script_slow(script, *elapsed, *ending),
+            Event::ScriptFinished(script) => self.script_finished(script),
             Event::Waiting(waiting) => self.waiting(waiting),
             Event::Reaped(reaped) => push_reaped(&mut self.page, self.theme, reaped),
             Event::Warning(warning) => push_warning(&mut self.page, self.theme, warning),
@@ -458,7 +456,9 @@ impl Renderer for Human {
             };
             self.waiting = Some(waiting);
             text
-        } else if let Some(mut progress) = self.progress.take() {
+        } else if !self.script_writes
+            && let Some(mut progress) = self.progress.take()
+        {
             let changed = self.stale || !self.page.is_empty();
             let text = if changed && self.options.shows_bar() {
                 progress.counts = self.counts;

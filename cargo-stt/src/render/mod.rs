@@ -6,6 +6,7 @@
 
 mod bar;
 mod github;
+mod guarding;
 mod human;
 mod json;
 mod libtest;
@@ -17,6 +18,7 @@ mod printing;
 mod progress;
 mod reaped;
 mod screen;
+mod scripts;
 mod status;
 mod summary;
 mod text;

@@ -8,6 +8,7 @@ use anstyle::Style;
 use stt_core::id::TestId;
 use stt_core::report::Progress;
 use stt_core::report::Running;
+use stt_core::report::ScriptPlace;
 use stt_core::units::Bytes;
 use stt_core::units::Percent;
 use stt_core::units::Threshold;
@@ -133,6 +134,9 @@ fn below(progress: &Progress, around: &Around<'_>, width: usize) -> Vec<Line> {
         lines.push(gauges);
     }
     let mut room = rows - 3;
+    if let Some((place, elapsed)) = &progress.script {
+        lines.push(script_line(place, *elapsed, around, width));
+    }
     if room > 1
         && let Some(line) = awaited(progress, around, width)
     {
@@ -156,6 +160,21 @@ fn below(progress: &Progress, around: &Around<'_>, width: usize) -> Vec<Line> {
         lines.push(line);
     }
     lines
+}
+
+/// The script that runs, with no test beside it.
+fn script_line(place: &ScriptPlace, elapsed: Duration, around: &Around<'_>, width: usize) -> Line {
+    let indent = if width < NARROW { 1 } else { INDENT };
+    let mut line = Line::default();
+    line.push(Style::new(), " ".repeat(indent));
+    let ScriptPlace {
+        script, number, of, ..
+    } = place;
+    let what = format!("{} script {number}/{of} ", script.kind.name());
+    line.push(around.theme.dim(), what);
+    line.push(around.theme.strong(), plain(&script.name));
+    line.push(around.theme.dim(), format!(" {}", clock(elapsed)));
+    line
 }
 
 /// For which ports how many tests wait.
@@ -339,6 +358,7 @@ mod tests {
                 flaky: 0,
             },
             total: 204,
+            script: None,
             running: vec![
                 running("import::large", 65, Some(Bytes::mib(1228))),
                 running("日本語::速い", 2, None),

@@ -227,6 +227,7 @@ impl Script {
             counts: self.counts,
             total: self.total,
             awaited: Vec::new(),
+            script: None,
             running: running.collect(),
             memory: Some(Percent(437)),
             family_memory: Some(Bytes::mib(120)),

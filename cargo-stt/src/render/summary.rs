@@ -42,7 +42,7 @@ pub(super) fn push_word(page: &mut String, theme: Theme, tone: Tone, word: &str)
 pub(super) fn push_numbers(page: &mut String, theme: Theme, summary: &Summary) {
     let tone = match summary.outcome {
         RunOutcome::Passed => Tone::Good,
-        RunOutcome::Failed => Tone::Bad,
+        RunOutcome::Failed | RunOutcome::ScriptFailed => Tone::Bad,
         RunOutcome::NoTests | RunOutcome::Stopped | RunOutcome::Interrupted(_) => Tone::Warn,
     };
     let _ = writeln!(page, "{RULE}");
@@ -133,6 +133,7 @@ pub(super) fn push_ending(page: &mut String, theme: Theme, summary: &Summary, re
                 push_way_on(page, theme, summary, resume);
             }
         }
+        RunOutcome::ScriptFailed => push_script_failed(page, theme, summary, resume),
         RunOutcome::Stopped => push_stopped(page, theme, summary, resume),
         RunOutcome::Interrupted(signal) => {
             push_word(page, theme, Tone::Warn, "Interrupted");
@@ -142,6 +143,17 @@ pub(super) fn push_ending(page: &mut String, theme: Theme, summary: &Summary, re
             push_way_on(page, theme, summary, resume);
         }
     }
+}
+
+fn push_script_failed(page: &mut String, theme: Theme, summary: &Summary, resume: &str) {
+    push_word(page, theme, Tone::Bad, "Failed");
+    if summary.outstanding == 0 {
+        page.push_str("a teardown script: every test has passed, and something may be left\n");
+        return;
+    }
+    let left = count(summary.outstanding, "test was", "tests were");
+    let _ = writeln!(page, "a setup script: {left} not run");
+    push_way_on(page, theme, summary, resume);
 }
 
 fn push_cancelled(page: &mut String, theme: Theme, summary: &Summary) {

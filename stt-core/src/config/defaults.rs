@@ -24,6 +24,7 @@ use super::TmpDir;
 use crate::limits::Limits;
 use crate::limits::MilliCores;
 use crate::retry::Retries;
+use crate::script::Scripts;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -89,6 +90,7 @@ impl Default for Config {
             },
             limits: LimitSets(BUILT_IN.iter().map(built_in).map(Arc::new).collect()),
             test_groups: Vec::new(),
+            scripts: Scripts::default(),
             overrides: Vec::new(),
         }
     }

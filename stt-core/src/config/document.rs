@@ -21,6 +21,7 @@ use super::overrides::OverrideDraft;
 use super::problem::Problem;
 use super::retries;
 use super::retries::RETRIES;
+use super::scripts;
 use super::source::ConfigFile;
 use super::source::Origin;
 use super::source::Place;
@@ -28,6 +29,7 @@ use super::source::Source;
 use super::source::Spot;
 use super::table::KEYS;
 use crate::scheduling::TestGroup;
+use crate::script::Scripts;
 
 /// A key with the value that some layer gives it.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Said {
     pub(super) overrides: Vec<OverrideDraft>,
     /// Groups of tests; of one name the last one counts.
     pub(super) groups: Vec<TestGroup>,
+    /// Scripts.
+    pub(super) scripts: Scripts,
 }
 
 impl Said {
@@ -57,6 +61,7 @@ impl Said {
         self.sets.extend(other.sets);
         self.overrides.extend(other.overrides);
         self.groups.extend(other.groups);
+        self.scripts.extend(other.scripts);
     }
 }
 
@@ -118,6 +123,8 @@ impl Reader<'_> {
                 said.overrides = overrides::read(self, table, item, source);
             } else if name == groups::TEST_GROUPS {
                 said.groups = groups::read_groups(self, table, item);
+            } else if name == scripts::SCRIPTS {
+                said.scripts = scripts::read(self, table, item);
             } else if name == limits::LIMITS {
                 said.sets = self.sets(table, item, source, profile);
             } else if !keys::is_section(name) {
@@ -329,7 +336,12 @@ impl Reader<'_> {
         let span = key_span(table, name, item);
         let is_section = item.as_table_like().is_some() || item.is_array_of_tables();
         let sections = KEYS.iter().map(Key::section);
-        let own = [limits::LIMITS, groups::TEST_GROUPS, overrides::OVERRIDES];
+        let own = [
+            limits::LIMITS,
+            groups::TEST_GROUPS,
+            scripts::SCRIPTS,
+            overrides::OVERRIDES,
+        ];
         let sections = sections.chain(own);
         let top = profile.is_none().then_some(PROFILE);
         let near = keys::nearest_of(name, sections.chain(top));

@@ -11,6 +11,7 @@ use super::given::Given;
 use super::groups;
 use super::limits;
 use super::overrides;
+use super::scripts;
 use super::table::KEYS;
 
 /// One key of the configuration.
@@ -103,7 +104,12 @@ pub(super) fn of_section(section: &str) -> String {
 pub(super) fn all_sections() -> String {
     let mut names: Vec<_> = KEYS.iter().map(Key::section).collect();
     names.dedup();
-    names.extend([limits::LIMITS, groups::TEST_GROUPS, overrides::OVERRIDES]);
+    names.extend([
+        limits::LIMITS,
+        groups::TEST_GROUPS,
+        scripts::SCRIPTS,
+        overrides::OVERRIDES,
+    ]);
     format!("the sections are {}", names.join(", "))
 }
 

@@ -19,6 +19,7 @@ mod problem;
 mod read;
 mod resolve;
 mod retries;
+mod scripts;
 mod source;
 mod table;
 mod times;
@@ -72,6 +73,7 @@ use camino::Utf8PathBuf;
 
 use crate::retry::Retries;
 use crate::scheduling::TestGroup;
+use crate::script::Scripts;
 use crate::selection::RunIgnored;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -100,6 +102,8 @@ pub struct Config {
     pub limits: LimitSets,
     /// `[test-groups]`: groups of tests that share places.
     pub test_groups: Vec<TestGroup>,
+    /// `[scripts]`: what runs around the tests.
+    pub scripts: Scripts,
     /// `[[overrides]]`: other settings for some of the tests. Of each setting the first one counts that
     /// holds for a test and says something of it.
     pub overrides: Vec<Override>,

@@ -25,6 +25,9 @@ use super::ports::PORTS;
 use super::problem::Problem;
 use super::retries;
 use super::retries::RETRIES;
+use super::scripts;
+use super::scripts::KINDS;
+use super::scripts::Named;
 use super::source::Origin;
 use super::source::Source;
 use super::times;
@@ -34,6 +37,10 @@ use crate::port::TestPorts;
 use crate::retry::Retries;
 use crate::scheduling::NO_GROUP;
 use crate::scheduling::Scheduling;
+use crate::script::Script;
+use crate::script::ScriptKind;
+use crate::script::Scripts;
+use crate::script::TestScripts;
 use crate::times::TestTimes;
 
 /// The name of the list of tables.
@@ -41,7 +48,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 
 const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     FILTER,
     PLATFORM,
     limits::LIMITS,
@@ -54,6 +61,8 @@ const KEYS: [&str; 12] = [
     SCHEDULING[0],
     SCHEDULING[1],
     SCHEDULING[2],
+    KINDS[0],
+    KINDS[1],
 ];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
@@ -73,6 +82,8 @@ pub struct Override {
     pub times: TestTimes,
     /// When they run, as far as it says something of that.
     pub scheduling: Scheduling,
+    /// What runs around them. Of these it adds to what other overrides say.
+    pub scripts: TestScripts,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -93,14 +104,21 @@ pub(super) struct OverrideDraft {
     scheduling: Scheduling,
     /// Where the group is named.
     group: Option<Origin>,
+    scripts: Named,
     pub(super) origin: Origin,
 }
 
 impl OverrideDraft {
-    /// The names of its set and of its group, unless there are such.
-    pub(super) fn problems(&self, sets: &[&str], groups: &[&str]) -> Vec<Problem> {
+    /// The names of its set, its group and its scripts, unless there are such.
+    pub(super) fn problems(
+        &self,
+        sets: &[&str],
+        groups: &[&str],
+        scripts: &Scripts,
+    ) -> Vec<Problem> {
         let wrong = [self.unknown_set(sets), self.unknown_group(groups)];
-        wrong.into_iter().flatten().collect()
+        let scripts = self.scripts.problems(scripts, OVERRIDES);
+        wrong.into_iter().flatten().chain(scripts).collect()
     }
 
     fn unknown_group(&self, known: &[&str]) -> Option<Problem> {
@@ -139,7 +157,7 @@ impl OverrideDraft {
     }
 
     /// The override, when there is such a set.
-    pub(super) fn resolve(self, sets: &LimitSets) -> Option<Override> {
+    pub(super) fn resolve(self, sets: &LimitSets, scripts: &Scripts) -> Option<Override> {
         let limits = match &self.limits {
             Some((name, _)) => Some(LimitsChoice(sets.choose(name).ok()?)),
             None => None,
@@ -150,6 +168,7 @@ impl OverrideDraft {
             retries: self.retries.map(Arc::new),
             times: self.times,
             scheduling: self.scheduling,
+            scripts: self.scripts.resolve(scripts),
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -163,6 +182,7 @@ impl Override {
         self.retries = None;
         let sets = self.limits.is_some() || self.ports.is_some();
         let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
+        let sets = sets || !self.scripts.is_empty();
         sets.then_some(self)
     }
 }
@@ -188,7 +208,21 @@ impl fmt::Display for Override {
             writeln!(f, "{RETRIES} = {retries}")?;
         }
         self.times.fmt(f)?;
-        self.scheduling.fmt(f)
+        self.scheduling.fmt(f)?;
+        let of_kinds = [
+            (ScriptKind::Setup, &self.scripts.setup),
+            (ScriptKind::Teardown, &self.scripts.teardown),
+        ];
+        for (kind, scripts) in of_kinds {
+            if !scripts.is_empty() {
+                let names = scripts
+                    .iter()
+                    .map(|script: &Arc<Script>| quoted(&script.name));
+                let names = names.collect::<Vec<_>>().join(", ");
+                writeln!(f, "{} = [{names}]", kind.name())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -242,6 +276,7 @@ fn read_one(
     let (mut filter, mut platform, mut set) = (None, None, None);
     let (mut ports, mut retries, mut group) = (None, None, None);
     let (mut times, mut scheduling) = (TestTimes::default(), Scheduling::default());
+    let mut scripts = Named::default();
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -267,6 +302,9 @@ fn read_one(
                 }
                 groups::read(reader, &mut scheduling, name, item, value);
             }
+            name if KINDS.contains(&name) => {
+                scripts::read_names(reader, &mut scripts, name, item, value, source);
+            }
             other => {
                 reader.no_such_key(table, other, item, "an override", KEYS);
             }
@@ -283,7 +321,7 @@ fn read_one(
     }
     let place = reader.place(span.clone());
     let sets = set.is_some() || ports.is_some() || retries.is_some();
-    if !sets && times.is_empty() && scheduling.is_empty() {
+    if !sets && times.is_empty() && scheduling.is_empty() && scripts.is_empty() {
         let message = "this override sets nothing".to_owned();
         let expected = format!("what it may set is {}", KEYS[2..].join(", "));
         reader.report(span, message, Some(expected));
@@ -298,6 +336,7 @@ fn read_one(
         times,
         scheduling,
         group,
+        scripts,
         origin: Origin { source, place },
     })
 }

@@ -93,7 +93,7 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
     let typed = retries.is_some_and(|origin| origin.source >= Source::Environment);
     let overrides = said.overrides.into_iter();
     resolved.config.overrides = overrides
-        .filter_map(|draft| draft.resolve(&laid.sets))
+        .filter_map(|draft| draft.resolve(&laid.sets, &said.scripts))
         .filter_map(|one| {
             if typed {
                 one.without_retries()
@@ -104,6 +104,7 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
         .collect();
     resolved.config.limits = laid.sets;
     resolved.config.test_groups = last_of_each(said.groups);
+    resolved.config.scripts = said.scripts;
     resolved.limits = laid.values;
     if problems.is_empty() {
         problems.extend(contradiction(&resolved));
@@ -182,10 +183,12 @@ fn unknown_in_overrides(
             .iter()
             .chain(profile.iter().flat_map(|said| &said.groups));
         let groups: Vec<_> = groups.map(|group| &*group.name).collect();
+        let mut scripts = plain.scripts.clone();
+        scripts.extend(profile.map(|said| said.scripts.clone()).unwrap_or_default());
         let wrong = said
             .overrides
             .iter()
-            .flat_map(|one| one.problems(&known, &groups));
+            .flat_map(|one| one.problems(&known, &groups, &scripts));
         wrong.collect::<Vec<_>>()
     };
     let mut found = profiles.iter();
@@ -538,7 +541,7 @@ mod tests {
             "[animals]\nzebra = 1",
             (1, 2, 7),
             "there is no section `animals`",
-            "the sections are run, guard, restart, checkpoint, coordinator, containers, output, report, limits, test-groups, overrides",
+            "the sections are run, guard, restart, checkpoint, coordinator, containers, output, report, limits, test-groups, scripts, overrides",
         ),
         (
             "memory-threshold = \"80%\"",

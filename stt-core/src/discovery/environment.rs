@@ -94,22 +94,42 @@ pub(super) fn of_binary(
         }
     }
     let ours = [
-        (variables::NEXTEST, "1"),
         (variables::NEXTEST_EXECUTION_MODE, "process-per-test"),
-        (variables::NEXTEST_RUN_ID, setting.run.as_str()),
         (variables::NEXTEST_BINARY_ID, parts.id.as_str()),
+    ];
+    for (name, value) in of_run(setting).chain(ours) {
+        set(name, value.as_ref());
+    }
+    Ok(env.into_iter().collect())
+}
+
+/// The environment of scripts, but for what each of them has for itself: no package is theirs.
+pub fn script_environment(setting: &Setting<'_>) -> Environment {
+    let mut env: BTreeMap<OsString, OsString> = setting.inherited.iter().cloned().collect();
+    env.retain(|name, _| !tells_of_ports(name));
+    let configured = setting.config.variables(setting.inherited);
+    env.extend(configured.map(|(name, value)| (name.into(), value)));
+    let cargo = value_of(setting.inherited, variables::CARGO).unwrap_or(setting.cargo);
+    env.insert(variables::CARGO.into(), cargo.into());
+    env.extend(of_run(setting).map(|(name, value)| (name.into(), value.into())));
+    env.into_iter().collect()
+}
+
+/// What tells of the run.
+fn of_run<'a>(setting: &Setting<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let run = setting.run.as_str();
+    let variables = [
+        (variables::NEXTEST, "1"),
+        (variables::NEXTEST_RUN_ID, run),
         (
             variables::NEXTEST_WORKSPACE_ROOT,
             setting.workspace.root.as_str(),
         ),
         (variables::NEXTEST_PROFILE, "default"),
         (variables::STT, "1"),
-        (variables::STT_RUN_ID, setting.run.as_str()),
+        (variables::STT_RUN_ID, run),
     ];
-    for (name, value) in ours {
-        set(name, value.as_ref());
-    }
-    Ok(env.into_iter().collect())
+    variables.into_iter()
 }
 
 /// What is known only when a test starts.

@@ -30,6 +30,7 @@ use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
 use crate::scheduling::Scheduling;
+use crate::script::TestScripts;
 use crate::times::TestTimes;
 
 use super::binary::BinaryKind;
@@ -56,6 +57,7 @@ struct Rule {
     retries: Option<Arc<Retries>>,
     times: TestTimes,
     scheduling: Scheduling,
+    scripts: TestScripts,
 }
 
 /// Why there are no rules.
@@ -138,6 +140,7 @@ impl TestRules {
                 retries: one.retries.clone(),
                 times: one.times,
                 scheduling: one.scheduling.clone(),
+                scripts: one.scripts.clone(),
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
@@ -167,7 +170,7 @@ impl TestRules {
         let mut limits = Choice::new();
         let mut ports = Choice::new();
         let mut retries = Choice::new();
-        let (mut times, mut scheduling) = (Vec::new(), Vec::new());
+        let (mut times, mut scheduling, mut scripts) = (Vec::new(), Vec::new(), Vec::new());
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -196,6 +199,9 @@ impl TestRules {
             if !rule.scheduling.is_empty() {
                 scheduling.push((filter, &rule.scheduling));
             }
+            if !rule.scripts.is_empty() {
+                scripts.push((filter, &rule.scripts));
+            }
         }
         limits.add(None, self.default.as_ref());
         BinaryRules {
@@ -206,6 +212,7 @@ impl TestRules {
             retries,
             times,
             scheduling,
+            scripts,
         }
     }
 }
@@ -222,6 +229,8 @@ pub struct BinaryRules<'a> {
     times: Vec<(Option<&'a CompiledExpr>, TestTimes)>,
     /// The same of when they run.
     scheduling: Vec<(Option<&'a CompiledExpr>, &'a Scheduling)>,
+    /// The same of what runs around them.
+    scripts: Vec<(Option<&'a CompiledExpr>, &'a TestScripts)>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -254,6 +263,15 @@ impl<'a> BinaryRules<'a> {
             scheduling.or(weaker)
         });
         (!scheduling.is_empty()).then_some(scheduling)
+    }
+
+    /// What runs around a test: what all rules say that hold for it; `None` where that is nothing.
+    pub fn scripts(&self, test: &str) -> Option<TestScripts> {
+        let mut scripts = TestScripts::default();
+        for held in self.held(&self.scripts, test) {
+            scripts.extend(held);
+        }
+        (!scripts.is_empty()).then_some(scripts)
     }
 
     /// What of these holds for a test, the strongest first.

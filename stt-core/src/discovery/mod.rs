@@ -45,6 +45,7 @@ pub use cargo_config::CargoConfigError;
 pub use environment::PerTest;
 pub use environment::of_ports;
 pub use environment::per_test;
+pub use environment::script_environment;
 pub use environment::tells_of_ports;
 pub use expressions::BinaryChosen;
 pub use expressions::Chosen;

@@ -56,6 +56,12 @@ pub const STT_RUN_ID: &str = "STT_RUN_ID";
 pub const STT_TEST_ID: &str = "STT_TEST_ID";
 /// Which attempt this is, from 1 on.
 pub const STT_ATTEMPT: &str = "STT_ATTEMPT";
+/// Of a script: its kind and its name, such as `setup:db`.
+pub const STT_SCRIPT: &str = "STT_SCRIPT";
+/// Of a setup script: the file into which it writes variables for its tests, `KEY=VALUE` a line.
+pub const STT_ENV: &str = "STT_ENV";
+/// The same file under nextest's name.
+pub const NEXTEST_ENV: &str = "NEXTEST_ENV";
 /// The ports of the test, with commas between; only where it has some.
 pub const STT_PORTS: &str = "STT_PORTS";
 /// Before a number from 0 on: that one of the test's ports.

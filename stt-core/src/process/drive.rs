@@ -48,6 +48,8 @@ pub struct Terms {
     pub marker: Marker,
     /// Whether no other child runs from its start to its end: then whoever is left is its own.
     pub exclusive: bool,
+    /// Whether what it leaves behind lives on once it has exited by itself.
+    pub leaves: bool,
 }
 
 /// How a child ended.
@@ -333,6 +335,9 @@ impl<'a> Driver<'a> {
             self.kill_group();
             return Input::FamilyGone;
         }
+        if self.may_leave() {
+            return Input::FamilyGone;
+        }
         if self.family.missing().is_some() && self.pen.is_none() {
             // Nobody can be seen, so nobody can be named or waited for; but a group can be killed.
             drop(kernel::signal_group(self.pid, Signal::SIGKILL));
@@ -362,6 +367,10 @@ impl<'a> Driver<'a> {
             self.kill_group();
             return Input::FamilyEnded;
         }
+        if self.may_leave() {
+            self.read_rest();
+            return Input::FamilyEnded;
+        }
         let kin = self.kin();
         let deadline = self.clock.now().saturating_add(DEATH);
         self.survivors = self.family.end_leftovers(&kin, self.clock, deadline);
@@ -371,6 +380,11 @@ impl<'a> Driver<'a> {
         self.lingering.clear();
         self.read_rest();
         Input::FamilyEnded
+    }
+
+    /// Whether what is left of its family is to live on.
+    fn may_leave(&self) -> bool {
+        self.terms.leaves && !self.ordered
     }
 
     fn kin(&self) -> Kin<'a> {

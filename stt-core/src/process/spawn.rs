@@ -45,8 +45,33 @@ pub enum Stdio {
     CaptureTogether,
     /// Standard output to us; standard error is ours.
     CaptureStdout,
+    /// The other way round.
+    CaptureStderr,
     /// Both streams are ours.
     Inherit,
+}
+
+impl Stdio {
+    /// Standard output, standard error, or both to us.
+    pub fn capturing(stdout: bool, stderr: bool) -> Self {
+        match (stdout, stderr) {
+            (true, true) => Self::Capture,
+            (true, false) => Self::CaptureStdout,
+            (false, true) => Self::CaptureStderr,
+            (false, false) => Self::Inherit,
+        }
+    }
+
+    fn captures_stdout(self) -> bool {
+        matches!(
+            self,
+            Self::Capture | Self::CaptureTogether | Self::CaptureStdout
+        )
+    }
+
+    fn captures_stderr(self) -> bool {
+        matches!(self, Self::Capture | Self::CaptureStderr)
+    }
 }
 
 /// A child that runs, and leads a process group of its own. It is to be given to
@@ -212,8 +237,8 @@ fn start_once(command: &CommandLine, stdio: Stdio, bounds: &mut Bounds) -> io::R
     // What std looks up in `PATH`, std starts.
     if command.program.to_string_lossy().contains('/') {
         let (stdout, stderr) = (
-            pipe(stdio != Stdio::Inherit)?,
-            pipe(stdio == Stdio::Capture)?,
+            pipe(stdio.captures_stdout())?,
+            pipe(stdio.captures_stderr())?,
         );
         let together = stdio == Stdio::CaptureTogether;
         let errors = if together { &stdout } else { &stderr };
@@ -282,8 +307,8 @@ fn prepare(command: &CommandLine, stdio: Stdio) -> Command {
         .envs(shared.chain(own))
         .process_group(0)
         .stdin(std::process::Stdio::null())
-        .stdout(piped_or_ours(stdio != Stdio::Inherit))
-        .stderr(piped_or_ours(stdio == Stdio::Capture));
+        .stdout(piped_or_ours(stdio.captures_stdout()))
+        .stderr(piped_or_ours(stdio.captures_stderr()));
     prepared
 }
 

@@ -16,6 +16,8 @@ use crate::outcome::Unfinished;
 use crate::port::Port;
 use crate::port::StillHeld;
 use crate::port::in_words;
+use crate::report::ScriptFinished;
+use crate::report::ScriptPlace;
 use crate::retry::Attempt;
 use crate::units::Bytes;
 use crate::units::Percent;
@@ -41,6 +43,19 @@ pub enum Event {
     },
     /// By what means the tests' families are known and ended, as a sentence without its full stop.
     Mechanism(String),
+    /// A setup or teardown script was started.
+    ScriptStarted(ScriptPlace),
+    /// A script has run for another slow timeout.
+    ScriptSlow {
+        /// The script.
+        script: ScriptPlace,
+        /// For how long it has run.
+        elapsed: Duration,
+        /// Whether it is ended for it now.
+        ending: bool,
+    },
+    /// A script has ended.
+    ScriptFinished(Box<ScriptFinished>),
     /// A test was started.
     TestStarted {
         /// The test.
@@ -360,6 +375,8 @@ pub struct Progress {
     pub total: usize,
     /// What runs now, the longest first.
     pub running: Vec<Running>,
+    /// The script that runs, and for how long.
+    pub script: Option<(ScriptPlace, Duration)>,
     /// What waits for ports that other runs have.
     pub awaited: Vec<Awaited>,
     /// Memory in use, as a share of its limit.

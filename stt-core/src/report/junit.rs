@@ -16,17 +16,20 @@ use quick_junit::TestCaseStatus;
 use quick_junit::TestRerun;
 use quick_junit::TestSuite;
 
+use crate::command::quoted;
 use crate::id::RunId;
 use crate::id::TestId;
 use crate::limits::Resources;
 use crate::outcome::Failure;
 use crate::outcome::RunOutcome;
+use crate::outcome::ScriptOutcome;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
 use crate::outcome::signal_name;
 use crate::report::Captured;
 use crate::report::Event;
 use crate::report::Leak;
+use crate::report::ScriptFinished;
 use crate::report::Stream;
 use crate::report::Summary;
 use crate::report::TestFinished;
@@ -43,6 +46,8 @@ pub struct Junit {
     tests: BTreeMap<TestId, State>,
     /// The attempts that failed before.
     tries: BTreeMap<TestId, Vec<Done>>,
+    /// The scripts of this leg.
+    scripts: Vec<ScriptFinished>,
 }
 
 /// How far a test is.
@@ -81,6 +86,7 @@ impl Junit {
             run,
             tests: outstanding.collect(),
             tries: BTreeMap::new(),
+            scripts: Vec::new(),
         }
     }
 
@@ -118,7 +124,10 @@ impl Junit {
                 let state = State::Unfinished(*why, *elapsed);
                 self.tests.insert(test.clone(), state);
             }
+            Event::ScriptFinished(end) => self.scripts.push((**end).clone()),
             Event::RunStarted { .. }
+            | Event::ScriptStarted(_)
+            | Event::ScriptSlow { .. }
             | Event::TestStarted { .. }
             | Event::PortTaken { .. }
             | Event::TestSlow { .. }
@@ -141,6 +150,9 @@ impl Junit {
         report.set_time(summary.elapsed);
         if let Ok(uuid) = self.run.as_str().parse() {
             report.set_report_uuid(uuid);
+        }
+        for end in &self.scripts {
+            report.add_test_suite(of_script(end));
         }
         let mut tests = self.tests.iter().peekable();
         while let Some((first, _)) = tests.peek() {
@@ -242,6 +254,50 @@ fn case(test: &TestId, state: &State, tries: &[Done], summary: &Summary) -> Test
     case
 }
 
+/// A script, in nextest's form: a suite with one case. nextest knows no teardown scripts.
+fn of_script(end: &ScriptFinished) -> TestSuite {
+    let script = &end.script.script;
+    let name = format!("@{}-script:{}", script.kind.name(), script.name);
+    let mut suite = TestSuite::new(clean(&name));
+    let args: Vec<_> = script
+        .command
+        .args
+        .iter()
+        .map(|arg| quoted(arg.as_ref()))
+        .collect();
+    suite.add_property(Property::new("command", clean(&script.command.program)));
+    suite.add_property(Property::new("args", clean(&args.join(" "))));
+    for (variable, value) in &end.variables {
+        let name = format!("output-env:{variable}");
+        suite.add_property(Property::new(name, clean(value)));
+    }
+    let message = end.outcome.to_string();
+    let status = match &end.outcome {
+        ScriptOutcome::Passed => TestCaseStatus::success(),
+        ScriptOutcome::Failed(failure) => {
+            let (kind, name) = kind_of(failure);
+            non_success(kind, name, &message)
+        }
+        ScriptOutcome::Variables(_) => error("variables", &message),
+        ScriptOutcome::Ended(_) => error("unfinished", &message),
+    };
+    let mut case = TestCase::new(clean(&script.name), status);
+    case.set_classname(clean(&name));
+    case.set_time(end.duration);
+    let shown = |stream: &Stream| excerpt(&stream.head, stream.omitted, &stream.tail);
+    if let Some(output) = &end.output {
+        if let Some(text) = shown(&output.stdout) {
+            case.set_system_out(text);
+        }
+        if let Some(text) = shown(&output.stderr) {
+            case.set_system_err(text);
+        }
+    }
+    suite.set_time(end.duration);
+    suite.add_test_case(case);
+    suite
+}
+
 /// Why tests were not run.
 fn reason(summary: &Summary) -> String {
     match summary.outcome {
@@ -252,6 +308,7 @@ fn reason(summary: &Summary) -> String {
         RunOutcome::Interrupted(signal) => {
             format!("signal {signal} ({}) ended the run", signal_name(signal))
         }
+        RunOutcome::ScriptFailed => "a setup script failed".to_owned(),
         RunOutcome::Passed | RunOutcome::NoTests | RunOutcome::Failed => {
             let failures = match summary.counts.failed {
                 0 => return "only tests that had failed were to run".to_owned(),

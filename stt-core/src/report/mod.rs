@@ -2,6 +2,7 @@
 
 mod event;
 mod junit;
+mod scripts;
 
 pub use event::Awaited;
 pub use event::Captured;
@@ -24,3 +25,5 @@ pub use event::Warning;
 pub use junit::Done;
 pub use junit::Junit;
 pub use junit::excerpt;
+pub use scripts::ScriptFinished;
+pub use scripts::ScriptPlace;

@@ -53,6 +53,7 @@ impl Session {
                 leak_timeout: LEAK_TIMEOUT,
                 marker: Marker::default(),
                 exclusive: false,
+                leaves: false,
             };
             drive(child, &control, sink, &terms, &self.family, &self.clock)
         });

@@ -133,12 +133,13 @@ impl Containers {
         Counter::new(Arc::clone(self.proxy.roster()))
     }
 
-    /// A test begins in this slot: the variables by which it finds the engine.
-    pub(crate) fn begin(&self, slot: usize, test: &TestId) -> Vec<(OsString, OsString)> {
+    /// A test, or a script, begins in this slot, with a name for what it makes: the variables by which it finds the
+    /// engine.
+    pub(crate) fn begin(&self, slot: usize, name: String) -> Vec<(OsString, OsString)> {
         let Some(desk) = self.proxy.desk(slot) else {
             return Vec::new();
         };
-        desk.begin(test.to_string());
+        desk.begin(name);
         let host = format!("unix://{}", desk.path());
         let variables = self.proxy.variables().iter();
         variables

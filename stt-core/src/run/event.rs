@@ -7,6 +7,7 @@ use crate::guard::Company;
 use crate::guard::Sample;
 use crate::limits::Resources;
 use crate::outcome::EndReason;
+use crate::outcome::ScriptOutcome;
 use crate::outcome::TestOutcome;
 use crate::outcome::Unfinished;
 use crate::process::Settled;
@@ -29,6 +30,13 @@ pub(crate) enum Event {
         slot: usize,
         /// How it went.
         end: Box<TestEnd>,
+    },
+    /// The process of a script is gone.
+    ScriptEnded {
+        /// The script's number.
+        script: usize,
+        /// How it went.
+        end: Box<ScriptEnd>,
     },
     /// A reading of the machine.
     Sample(Box<Sample>),
@@ -93,6 +101,21 @@ pub(crate) struct TestEnd {
     pub(crate) leak: Option<Leak>,
 }
 
+/// The end of a script's process.
+#[derive(Debug)]
+pub(crate) struct ScriptEnd {
+    /// How it ended.
+    pub(crate) outcome: ScriptOutcome,
+    /// From start to exit.
+    pub(crate) duration: Duration,
+    /// What it printed, where that was captured.
+    pub(crate) output: Option<Captured>,
+    /// The variables that it has written for its tests.
+    pub(crate) variables: Vec<(String, String)>,
+    /// Whether somebody still held its captured output after the leak timeout.
+    pub(crate) output_open: bool,
+}
+
 /// Something to do.
 #[derive(Debug)]
 pub(crate) enum Action {
@@ -132,6 +155,8 @@ pub(crate) enum Action {
         /// The time between TERM and KILL; zero for KILL at once.
         grace: Duration,
     },
+    /// What is to be done about a script.
+    Script(ScriptAction),
     /// End every test and whoever else is below us, without looking whose it is. Nobody is told of them.
     EndEverybody,
     /// Read the machine no more: everybody has been killed, and who looks takes from the dying the time that they
@@ -166,6 +191,41 @@ pub(crate) enum Action {
     Show(Notice),
 }
 
+/// What is to be done about a script.
+#[derive(Debug)]
+pub(crate) enum ScriptAction {
+    /// Start the one with this number. No test and no other script runs beside it.
+    Start(usize),
+    /// End the one that runs.
+    End {
+        /// Why.
+        reason: EndReason,
+        /// The time between TERM and KILL; zero for KILL at once.
+        grace: Duration,
+    },
+    /// Stop or continue its process group, as a terminal would.
+    Pause {
+        /// Whether it goes on.
+        go_on: bool,
+    },
+}
+
+/// What becomes of a script.
+#[derive(Debug)]
+pub(crate) enum ScriptNotice {
+    /// It starts.
+    Started,
+    /// It is slow.
+    Slow {
+        /// For how long it has run.
+        elapsed: Duration,
+        /// Whether it is ended for it.
+        ending: bool,
+    },
+    /// It has ended.
+    Finished(Box<ScriptEnd>),
+}
+
 /// Something to show, with tests by their numbers.
 #[derive(Debug)]
 pub(crate) enum Notice {
@@ -174,6 +234,8 @@ pub(crate) enum Notice {
         /// The test's number.
         test: usize,
     },
+    /// What becomes of the script with this number.
+    Script(usize, ScriptNotice),
     /// A test is slow.
     Slow {
         /// The test's number.
@@ -255,4 +317,6 @@ pub(crate) struct Progress {
     pub(crate) running: Vec<(usize, Duration, Option<Bytes>)>,
     /// What waits: number, for which port, who has it.
     pub(crate) awaited: Vec<(usize, u16, String)>,
+    /// The script that runs: number, for how long.
+    pub(crate) script: Option<(usize, Duration)>,
 }

@@ -12,6 +12,7 @@ use crate::checkpoint::ResumePlan;
 use crate::checkpoint::Writer;
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::command::Environment;
 use crate::config::Config;
 use crate::coordinator::Counters;
 use crate::discovery::variables;
@@ -52,9 +53,13 @@ use crate::run::queue::Queue;
 use crate::run::reader;
 use crate::run::reader::FamilyReader;
 use crate::run::recorder::Recorder;
+use crate::run::scripts::Backstage;
+use crate::run::scripts::ScriptRunner;
+use crate::run::scripts::Written;
 use crate::run::session::descriptors;
 use crate::run::setup::counts;
 use crate::run::setup::machine_setup;
+use crate::run::setup::scripts;
 use crate::run::slot::Shared;
 use crate::run::slot::Slot;
 use crate::run::slot::Style;
@@ -103,6 +108,8 @@ pub struct Job {
     pub manner: Manner,
     /// The run among others, where they know of each other.
     pub membership: Option<Membership>,
+    /// What scripts find in their environment, but for what each has for itself.
+    pub script_env: Environment,
 }
 
 /// What is told, and what is captured.
@@ -116,6 +123,8 @@ pub struct Manner {
     pub starts: bool,
     /// How often the progress is told.
     pub progress: Option<Duration>,
+    /// Whether standard output is for nobody but us: programs read it.
+    pub own_stdout: bool,
 }
 
 /// How the output of tests is captured.
@@ -161,17 +170,16 @@ impl Session {
         let selected = job.suite.selected();
         let known = known_results(&job.plan, &selected);
         let writer = open_checkpoint(&job, &selected, &known, config, sink).map(Arc::new);
-        if let Some(writer) = &writer {
-            self.tell(&Note::Checkpoint {
-                path: writer.path().to_owned(),
-            });
-        }
+        self.tell_checkpoint(writer.as_deref());
         let threads = self.tell_means(&job, config, sink);
         let outline = windup::Outline::of(&job, &known, writer.as_deref());
         tell(known, &job, sink);
-        let setup_of_machine = machine_setup(&job, config, threads);
+        let scripts = scripts(&job, config);
+        let setup_of_machine = machine_setup(&job, config, threads, &scripts);
         let has_rights = !setup_of_machine.rights.is_for_nobody();
-        let containers = self.containers_of(&job, setup_of_machine.threads, config, sink);
+        let backstage = Backstage::of(&job, scripts, setup_of_machine.threads)?;
+        let places = setup_of_machine.threads + usize::from(backstage.is_some());
+        let containers = self.containers_of(&job, places, config, sink);
         let tmpdir = job.tmpdir;
         let membership = job.membership;
         if let Some(dir) = &tmpdir {
@@ -186,6 +194,7 @@ impl Session {
             family: Arc::clone(&self.family),
             clock: self.clock,
             leases: Leases::new(job.run.as_str(), locks),
+            written: Written::default(),
             run: job.run,
             threads,
             leak_timeout: config.run.leak_timeout,
@@ -201,9 +210,10 @@ impl Session {
         });
         spill::forget_old(&job.target_dir, Clock::wall());
         let spill = spill::directory(&job.target_dir, &shared.run);
-        let slots = open_slots(setup_of_machine.threads, &shared, config, &spill)?;
+        let threads = setup_of_machine.threads;
+        let (slots, scripts) = open_slots(threads, backstage, &shared, config, &spill)?;
         let recorder = start_recorder(writer.as_ref(), &queue)?;
-        let watcher = self.watch(config, &slots, &shared, job.target_dir)?;
+        let watcher = self.watch(config, (&slots, scripts.as_ref()), &shared, job.target_dir)?;
         let member = membership.as_ref().filter(|_| has_rights);
         let claims = member.map(|member| start_claims(member, &shared));
         let mut stage = Stage {
@@ -214,6 +224,7 @@ impl Session {
                 leg: job.leg,
                 claims: claims.transpose()?,
                 slots,
+                scripts,
                 recorder,
                 sink: Arc::clone(sink),
                 family: Arc::clone(&self.family),
@@ -297,6 +308,15 @@ impl Session {
         }
     }
 
+    /// Tells the supervisor from where the run can be resumed.
+    fn tell_checkpoint(&self, writer: Option<&Writer>) {
+        if let Some(writer) = writer {
+            self.tell(&Note::Checkpoint {
+                path: writer.path().to_owned(),
+            });
+        }
+    }
+
     /// Tells by what means the run goes to work, and what it has to do without. Returns how many tests may
     /// run at once.
     fn tell_means(&self, job: &Job, config: &Config, sink: &Sink) -> usize {
@@ -326,21 +346,30 @@ impl Session {
     fn watch(
         &self,
         config: &Config,
-        slots: &[Slot],
+        (slots, scripts): (&[Slot], Option<&ScriptRunner>),
         shared: &Arc<Shared>,
         target_dir: Utf8PathBuf,
     ) -> Result<Option<Watcher>, RunError> {
         let Some(lookout) = &shared.lookout else {
             return Ok(None);
         };
-        let places = slots.iter().enumerate().map(|(slot, handle)| {
-            let (control, desk) = (Arc::clone(&handle.control), Arc::clone(&handle.desk));
-            let slot = slot.to_string();
-            // Beside the run, a slot is enough: it runs one test at a time, and ends what is left of it.
-            let run = (variables::STT_RUN_ID, shared.run.as_str());
-            let marker = Marker::new([run, (variables::NEXTEST_TEST_GLOBAL_SLOT, slot.as_str())]);
-            reader::Place::new(control, desk, marker)
-        });
+        let handles = slots
+            .iter()
+            .map(|slot| (&slot.control, Arc::clone(&slot.desk)));
+        // What a script uses counts as the run's.
+        let scripts = scripts.map(|scripts| (&scripts.control, Arc::default()));
+        let places = handles
+            .chain(scripts)
+            .enumerate()
+            .map(|(slot, (control, desk))| {
+                let control = Arc::clone(control);
+                let slot = slot.to_string();
+                // Beside the run, a slot is enough: it runs one test at a time, and ends what is left of it.
+                let run = (variables::STT_RUN_ID, shared.run.as_str());
+                let marker =
+                    Marker::new([run, (variables::NEXTEST_TEST_GLOBAL_SLOT, slot.as_str())]);
+                reader::Place::new(control, desk, marker)
+            });
         let reader = FamilyReader::new(
             Arc::clone(&self.family),
             places.collect(),
@@ -438,19 +467,24 @@ fn tell(known: Vec<ResultRecord>, job: &Job, sink: &Sink) {
 
 fn open_slots(
     count: usize,
+    backstage: Option<Backstage>,
     shared: &Arc<Shared>,
     config: &Config,
     spill: &Utf8Path,
-) -> Result<Vec<Slot>, RunError> {
+) -> Result<(Vec<Slot>, Option<ScriptRunner>), RunError> {
     let limits = Limits {
         keep: config.output.keep,
         spill: config.output.spill,
     };
-    (0..count)
-        .map(|number| {
-            let capture = Capture::new(limits, spill.to_owned(), spill::name_of(number));
-            Slot::open(number, Arc::clone(shared), capture)
-                .map_err(|source| setup("a thread for a test", source))
-        })
-        .collect()
+    let capture = |number| Capture::new(limits, spill.to_owned(), spill::name_of(number));
+    let slots = (0..count).map(|number| {
+        Slot::open(number, Arc::clone(shared), capture(number))
+            .map_err(|source| setup("a thread for a test", source))
+    });
+    let slots = slots.collect::<Result<_, _>>()?;
+    let scripts = backstage.map(|backstage| {
+        ScriptRunner::open(backstage, Arc::clone(shared), capture(count))
+            .map_err(|source| setup("a thread for scripts", source))
+    });
+    Ok((slots, scripts.transpose()?))
 }

@@ -9,6 +9,7 @@ mod guarding;
 mod limiting;
 mod porting;
 mod retrying;
+mod scripting;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -44,7 +45,10 @@ use crate::signal::Signal;
 use crate::times::TestTimes;
 use crate::units::Bytes;
 
+pub(crate) use scripting::ScriptTimes;
+
 use retrying::Retrying;
+use scripting::Scripting;
 
 /// The signal as which the death of the supervisor counts (`signal(7)`).
 const SIGTERM: i32 = 15;
@@ -88,6 +92,8 @@ pub(crate) struct Setup {
     pub(crate) tried: BTreeMap<usize, u32>,
     /// What the times before retries are shortened by.
     pub(crate) seed: u64,
+    /// The scripts that run before and after the tests, in this order.
+    pub(crate) scripts: Vec<ScriptTimes>,
 }
 
 /// The limits of time.
@@ -107,7 +113,7 @@ pub(crate) struct Times {
 
 impl Times {
     /// These, but for what a test has for itself.
-    fn with(self, own: TestTimes) -> Self {
+    pub(crate) fn with(self, own: TestTimes) -> Self {
         Self {
             slow: own.slow_timeout.unwrap_or(self.slow),
             terminate_after: own
@@ -137,6 +143,8 @@ enum Phase {
     Running,
     /// Enough tests have failed: what runs ends by itself.
     FailFast,
+    /// A setup script has failed: no test starts.
+    Unprepared,
     /// The guard ends the run.
     Stopping,
     /// A person or a system ends it, with this signal.
@@ -225,6 +233,7 @@ pub(crate) struct Machine {
     /// Tests that wait for ports of other runs: which port, and who has it.
     awaited: Vec<(usize, u16, String)>,
     retrying: Retrying,
+    scripting: Scripting,
     /// When it was told something last.
     looked: Moment,
 }
@@ -233,6 +242,7 @@ impl Machine {
     /// A run in which nothing has started.
     pub(crate) fn new(setup: Setup) -> Self {
         let retrying = Retrying::new(&setup);
+        let scripting = Scripting::new(setup.scripts);
         let mut machine = Self {
             order: Order::new(setup.together, setup.suspects),
             rights: setup.rights,
@@ -259,6 +269,7 @@ impl Machine {
             memory: None,
             awaited: Vec::new(),
             retrying,
+            scripting,
             looked: Moment::ZERO,
         };
         machine.fail_fast();
@@ -271,6 +282,7 @@ impl Machine {
         self.looked = now;
         match event {
             Event::Ended { slot, end } => self.ended(slot, end, now, &mut actions),
+            Event::ScriptEnded { script, end } => self.script_ended(script, end, &mut actions),
             Event::Sample(mut sample) => {
                 sample.late = self.own_lateness(sample.late, now);
                 self.sampled(&sample, now, &mut actions);
@@ -294,6 +306,11 @@ impl Machine {
 
     /// Whether nothing runs and nothing will start.
     pub(crate) fn is_over(&self) -> bool {
+        self.are_tests_over() && self.scripting.is_over()
+    }
+
+    /// Whether no test runs and none will start.
+    fn are_tests_over(&self) -> bool {
         self.slots.taken() == 0 && (self.phase != Phase::Running || self.left() == 0)
     }
 
@@ -307,7 +324,11 @@ impl Machine {
         match self.phase {
             Phase::Interrupted(signal) => RunOutcome::Interrupted(signal),
             Phase::Stopping => RunOutcome::Stopped,
+            Phase::Unprepared => RunOutcome::ScriptFailed,
             Phase::Running | Phase::FailFast if self.counts.failed > 0 => RunOutcome::Failed,
+            Phase::Running | Phase::FailFast if self.scripting.has_failed() => {
+                RunOutcome::ScriptFailed
+            }
             Phase::Running | Phase::FailFast => RunOutcome::Passed,
         }
     }
@@ -324,6 +345,9 @@ impl Machine {
 
     /// Starts what may start.
     fn fill(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if !self.script_turn(now, actions) {
+            return;
+        }
         while self.phase == Phase::Running && self.has_place(self.places()) {
             if self.suspect_runs() {
                 return;
@@ -352,6 +376,7 @@ impl Machine {
             let Some(slot) = self.slots.take(running) else {
                 return;
             };
+            self.scripting.has_begun();
             if self.telling.starts {
                 actions.push(Action::Show(Notice::Started { test: next.test }));
             }
@@ -435,6 +460,7 @@ impl Machine {
                 grace,
             });
         }
+        self.end_script(why, grace, actions);
     }
 }
 
@@ -446,5 +472,7 @@ mod ports_tests;
 mod retrying_tests;
 #[cfg(test)]
 mod room_tests;
+#[cfg(test)]
+mod scripting_tests;
 #[cfg(test)]
 mod tests;

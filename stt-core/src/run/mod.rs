@@ -33,6 +33,7 @@ mod recorder;
 mod register;
 mod request;
 mod router;
+mod scripts;
 mod session;
 mod settle;
 mod setup;

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::coordinator::Counters;
 use crate::id::TestId;
 use crate::outcome::TestOutcome;
+use crate::process::Control;
 use crate::process::EndOrder;
 use crate::process::Family;
 use crate::report;
@@ -24,8 +25,11 @@ use crate::run::claims::Claims;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::run::event::Progress;
+use crate::run::event::ScriptAction;
+use crate::run::event::ScriptNotice;
 use crate::run::event::TestEnd;
 use crate::run::recorder::Recorder;
+use crate::run::scripts::ScriptRunner;
 use crate::run::session::SWEEP;
 use crate::run::slot::Order;
 use crate::run::slot::Slot;
@@ -41,6 +45,8 @@ pub(crate) struct Performer {
     pub(crate) leg: u32,
     /// The places where they run.
     pub(crate) slots: Vec<Slot>,
+    /// Who runs the scripts around them; `None` where there is none.
+    pub(crate) scripts: Option<ScriptRunner>,
     /// Who writes what need not be written at once; `None` when no checkpoint is kept.
     pub(crate) recorder: Option<Recorder>,
     /// Who is told.
@@ -101,21 +107,14 @@ impl Performer {
                 // A signal that is refused is a process that may not be ended: the sweep reports it.
                 drop(self.slots[slot].control.end(EndOrder { reason, grace }));
             }
+            Action::Script(action) => self.do_script(action),
             Action::EndEverybody => self.end_everybody(),
             Action::LookAway => {
                 if let Some(lookout) = &self.lookout {
                     lookout.end();
                 }
             }
-            Action::Pause { slot, go_on } => {
-                let control = &self.slots[slot].control;
-                // A test that has just ended needs no signal.
-                drop(if go_on {
-                    control.signal(Kill::SIGCONT)
-                } else {
-                    control.suspend()
-                });
-            }
+            Action::Pause { slot, go_on } => pause(&self.slots[slot].control, go_on),
             Action::SuspendSelf => {
                 if let Some(board) = &self.board {
                     board.stand_still();
@@ -145,6 +144,18 @@ impl Performer {
         }
     }
 
+    fn do_script(&self, action: ScriptAction) {
+        let Some(scripts) = &self.scripts else { return };
+        match action {
+            ScriptAction::Start(script) => scripts.start(script),
+            ScriptAction::End { reason, grace } => {
+                // As for a test.
+                drop(scripts.control.end(EndOrder { reason, grace }));
+            }
+            ScriptAction::Pause { go_on } => pause(&scripts.control, go_on),
+        }
+    }
+
     /// Has everybody below us ended, on a thread of its own: here the ends of tests are waited for.
     fn end_everybody(&mut self) {
         let (family, clock) = (Arc::clone(&self.family), self.clock);
@@ -162,6 +173,13 @@ impl Performer {
 
     fn show(&mut self, notice: Notice) {
         let event = match notice {
+            Notice::Script(script, notice) => {
+                let mut scripts = self.scripts.iter().flat_map(|scripts| &*scripts.scripts);
+                let Some(place) = scripts.nth(script).cloned() else {
+                    return;
+                };
+                of_script(place, notice)
+            }
             Notice::Started { test } => report::Event::TestStarted {
                 test: self.suite.id(test),
             },
@@ -267,7 +285,43 @@ impl Performer {
         Box::new(report::Progress {
             running: running.collect(),
             awaited: awaited.collect(),
+            script: self.scripts.as_ref().and_then(|scripts| {
+                let (script, elapsed) = progress.script?;
+                Some((scripts.scripts.get(script)?.clone(), elapsed))
+            }),
             ..progress.state
         })
+    }
+}
+
+/// Stops or continues whoever runs there.
+fn pause(control: &Control, go_on: bool) {
+    // Who has just ended needs no signal.
+    drop(if go_on {
+        control.signal(Kill::SIGCONT)
+    } else {
+        control.suspend()
+    });
+}
+
+/// What a notice of a script tells.
+fn of_script(script: report::ScriptPlace, notice: ScriptNotice) -> report::Event {
+    match notice {
+        ScriptNotice::Started => report::Event::ScriptStarted(script),
+        ScriptNotice::Slow { elapsed, ending } => report::Event::ScriptSlow {
+            script,
+            elapsed,
+            ending,
+        },
+        ScriptNotice::Finished(end) => {
+            report::Event::ScriptFinished(Box::new(report::ScriptFinished {
+                script,
+                outcome: end.outcome,
+                duration: end.duration,
+                output: end.output.map(Arc::new),
+                variables: end.variables,
+                output_open: end.output_open,
+            }))
+        }
     }
 }

@@ -32,6 +32,7 @@ use crate::discovery::build_summary;
 use crate::discovery::graph_command;
 use crate::discovery::metadata_command;
 use crate::discovery::rustc_command;
+use crate::discovery::script_environment;
 use crate::discovery::test_binaries;
 use crate::id::RunId;
 use crate::outcome::Exit;
@@ -89,6 +90,8 @@ pub struct Discovered {
     pub skipped: Vec<TestBinary>,
     /// What each of them has.
     pub listed: Vec<Listed>,
+    /// What scripts find in their environment, but for what each has for itself.
+    pub script_env: Environment,
 }
 
 impl Session {
@@ -286,6 +289,7 @@ impl Session {
             binaries,
             skipped,
             listed,
+            script_env: script_environment(&setting),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::ResumePlan;
@@ -11,17 +12,24 @@ use crate::guard::Policy;
 use crate::guard::cores;
 use crate::id::RunId;
 use crate::outcome::TestOutcome;
+use crate::process::Stdio;
 use crate::report;
 use crate::report::Counts;
+use crate::report::ScriptPlace;
 use crate::run::event::Standing;
 use crate::run::execute::Job;
+use crate::run::machine::ScriptTimes;
 use crate::run::machine::Setup;
 use crate::run::machine::Telling;
 use crate::run::machine::Times;
+use crate::run::scripts::stdio;
 use crate::schedule::Need;
 use crate::schedule::Rights;
 use crate::schedule::Room;
 use crate::scheduling::NO_GROUP;
+use crate::script::Script;
+use crate::script::ScriptKind;
+use crate::script::TestScripts;
 
 /// After this time a test is written down as started, so that a crash of the runner names it.
 const RECORD_STARTED: Duration = Duration::from_secs(1);
@@ -98,11 +106,52 @@ fn room(job: &Job, config: &Config, threads: usize) -> Room {
     Room::new(needs, &most.collect::<Vec<_>>())
 }
 
-/// What the machine is made of for a job.
-pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup {
+/// The scripts of the tests that are to run, in the order in which they are defined.
+pub(crate) fn scripts(job: &Job, config: &Config) -> Vec<ScriptPlace> {
+    let suspects = job.plan.suspects.iter().map(|suspect| suspect.index);
+    let tests = job.plan.run.iter().copied().chain(suspects);
+    let mut wanted = TestScripts::default();
+    for scripts in tests.filter_map(|test| job.suite.scripts(test)) {
+        wanted.extend(scripts);
+    }
+    let of = |kind: ScriptKind, wanted: &[Arc<Script>]| {
+        let defined = config.scripts.of(kind).iter();
+        let used: Vec<_> = defined.filter(|script| wanted.contains(script)).collect();
+        let of = used.len();
+        let places = (1..).zip(used).map(move |(number, script)| ScriptPlace {
+            script: Arc::clone(script),
+            number,
+            of,
+            shown: stdio(job.manner, script) != Stdio::Capture,
+        });
+        places.collect::<Vec<_>>()
+    };
+    let setup = of(ScriptKind::Setup, &wanted.setup);
+    let teardown = of(ScriptKind::Teardown, &wanted.teardown);
+    setup.into_iter().chain(teardown).collect()
+}
+
+/// What the machine is made of for a job with these scripts.
+pub(crate) fn machine_setup(
+    job: &Job,
+    config: &Config,
+    threads: usize,
+    scripts: &[ScriptPlace],
+) -> Setup {
     let plan = &job.plan;
     let run = &config.run;
     let guard = &config.guard;
+    let times = Times {
+        slow: run.slow_timeout,
+        terminate_after: run.terminate_after,
+        grace: run.grace_period,
+        guard_grace: guard.grace_period,
+        record_started: if job.record_starts {
+            Duration::ZERO
+        } else {
+            RECORD_STARTED
+        },
+    };
     // More slots than tests would only be idle.
     let most = (plan.run.len() + plan.suspects.len()).max(1);
     Setup {
@@ -123,17 +172,11 @@ pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup
         tried: tried(job),
         seed: seed(&job.run),
         failures: plan.condemned.len(),
-        times: Times {
-            slow: run.slow_timeout,
-            terminate_after: run.terminate_after,
-            grace: run.grace_period,
-            guard_grace: guard.grace_period,
-            record_started: if job.record_starts {
-                Duration::ZERO
-            } else {
-                RECORD_STARTED
-            },
-        },
+        times,
+        scripts: scripts
+            .iter()
+            .map(|place| of_script(place, times))
+            .collect(),
         max_fail: run.max_fail.and_then(|most| NonZeroUsize::new(most.get())),
         policy: guard.enabled.then(|| Policy::new(guard, cores())),
         telling: Telling {
@@ -153,5 +196,17 @@ pub(crate) fn machine_setup(job: &Job, config: &Config, threads: usize) -> Setup
             },
             ..Standing::default()
         },
+    }
+}
+
+/// The times of a script. How long a test may take says nothing of a script.
+fn of_script(place: &ScriptPlace, of_tests: Times) -> ScriptTimes {
+    let times = Times {
+        terminate_after: None,
+        ..of_tests
+    };
+    ScriptTimes {
+        kind: place.script.kind,
+        times: times.with(place.script.times),
     }
 }

@@ -49,6 +49,7 @@ use crate::run::event::TestEnd;
 use crate::run::ports;
 use crate::run::queue::Queue;
 use crate::run::recorder;
+use crate::run::scripts::Written;
 use crate::run::settle;
 use crate::run::settle::Facts;
 use crate::run::suite::Suite;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// The ports of tests.
     pub(crate) leases: Leases,
+    /// What setup scripts have written for the tests.
+    pub(crate) written: Written,
     /// The run.
     pub(crate) run: RunId,
     /// How many tests may run at once, as tests are told.
@@ -219,8 +222,15 @@ impl Worker {
             group: group.zip(order.group.map(|place| place.slot)),
         };
         let mut command = shared.suite.command(order.test, facts);
+        if let Some(scripts) = shared.suite.scripts(order.test) {
+            // What is known of the test only wins over what was written for several.
+            let written = shared.written.for_test(scripts);
+            command.extra_env.splice(..0, written);
+        }
         if let Some(containers) = &shared.containers {
-            command.extra_env.extend(containers.begin(self.number, id));
+            command
+                .extra_env
+                .extend(containers.begin(self.number, id.to_string()));
         }
         let stdio = shared.style.stdio;
         self.capture.reset();
@@ -399,6 +409,7 @@ impl Shared {
                 .unwrap_or(self.leak_timeout),
             marker: Marker::new([run, (variables::STT_TEST_ID, test.as_str())]),
             exclusive: order.alone,
+            leaves: false,
         }
     }
 }

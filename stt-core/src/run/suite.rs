@@ -28,6 +28,7 @@ use crate::port::TestPorts;
 use crate::port::Which;
 use crate::retry::Retries;
 use crate::scheduling::Scheduling;
+use crate::script::TestScripts;
 use crate::selection::TestSelection;
 use crate::times::TestTimes;
 
@@ -58,6 +59,8 @@ struct Case {
     times: Option<Box<TestTimes>>,
     /// When it runs; `None` where nothing is said of that.
     scheduling: Option<Box<Scheduling>>,
+    /// What runs around it; `None` where that is nothing.
+    scripts: Option<Box<TestScripts>>,
 }
 
 impl Suite {
@@ -99,6 +102,7 @@ impl Suite {
                     retries: rules.retries(&test.name).cloned(),
                     times: rules.times(&test.name).map(Box::new),
                     scheduling: rules.scheduling(&test.name).map(Box::new),
+                    scripts: rules.scripts(&test.name).map(Box::new),
                 });
             }
         }
@@ -240,6 +244,11 @@ impl Suite {
     /// What is said of when a test runs.
     pub(crate) fn scheduling(&self, test: usize) -> Option<&Scheduling> {
         self.cases[test].scheduling.as_deref()
+    }
+
+    /// The scripts that run around a test.
+    pub(crate) fn scripts(&self, test: usize) -> Option<&TestScripts> {
+        self.cases[test].scripts.as_deref()
     }
 
     /// How long the output of a test may stay open after its process has exited, where that is its own.

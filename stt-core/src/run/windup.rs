@@ -25,9 +25,11 @@ use crate::run::error::chain;
 use crate::run::execute::Job;
 use crate::run::execute::Stage;
 use crate::run::machine::Stopped;
+use crate::run::scripts::ScriptRunner;
 use crate::run::session::SWEEP;
 use crate::run::settle;
 use crate::run::setup::counts;
+use crate::run::slot::Slot;
 use crate::run::suite::Suite;
 use crate::run::tmpdir::OwnDir;
 
@@ -118,9 +120,7 @@ impl Session {
             machine,
             began,
         } = stage;
-        for slot in performer.slots {
-            slot.close();
-        }
+        close(performer.slots, performer.scripts);
         // A panic in there was reported by the panic hook; the sweep below does its work.
         drop(performer.sweeper.map(JoinHandle::join));
         let swept = self
@@ -181,6 +181,16 @@ impl Session {
         };
         sink(report::Event::RunFinished(Box::new(summary.clone())));
         summary
+    }
+}
+
+/// Ends the threads on which tests and scripts have run.
+fn close(slots: Vec<Slot>, scripts: Option<ScriptRunner>) {
+    for slot in slots {
+        slot.close();
+    }
+    if let Some(scripts) = scripts {
+        scripts.close();
     }
 }
 

@@ -20,6 +20,7 @@ const ROWS: [(&[&str], Row); 4] = [
             "port",
             "retry",
             "scheduling",
+            "script",
             "selection",
             "times",
             "units",

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 70] = [
+pub(crate) const PURE: [&str; 72] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -19,6 +19,7 @@ pub(crate) const PURE: [&str; 70] = [
     "config/ports",
     "config/resolve",
     "config/retries",
+    "config/scripts",
     "config/times",
     "container",
     "containers/answer",
@@ -73,6 +74,7 @@ pub(crate) const PURE: [&str; 70] = [
     "run/unenforced",
     "schedule",
     "scheduling",
+    "script",
     "service",
     "signal/tally",
     "times",

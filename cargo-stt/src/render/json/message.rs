@@ -26,6 +26,9 @@ use crate::render::json::result::FinishedMessage;
 use crate::render::json::result::OutcomeMessage;
 use crate::render::json::result::ProcessMessage;
 use crate::render::json::result::ThingMessage;
+use crate::render::json::scripts::ScriptFinishedMessage;
+use crate::render::json::scripts::ScriptMessage;
+use crate::render::json::scripts::ScriptSlowMessage;
 use crate::render::options::RenderOptions;
 
 /// The number of this format.
@@ -54,6 +57,11 @@ enum Message<'a> {
     Mechanism {
         mechanism: &'a str,
     },
+    ScriptStarted {
+        script: ScriptMessage<'a>,
+    },
+    ScriptSlow(ScriptSlowMessage<'a>),
+    ScriptFinished(Box<ScriptFinishedMessage<'a>>),
     TestStarted {
         test: &'a TestId,
     },
@@ -111,6 +119,15 @@ impl<'a> Message<'a> {
                 counts: counts.into(),
             },
             Event::Mechanism(mechanism) if options.verbose => Self::Mechanism { mechanism },
+            Event::ScriptStarted(script) => Self::ScriptStarted {
+                script: script.into(),
+            },
+            Event::ScriptSlow {
+                script,
+                elapsed,
+                ending,
+            } => Self::ScriptSlow(ScriptSlowMessage::of(script, *elapsed, *ending)),
+            Event::ScriptFinished(end) => Self::ScriptFinished(Box::new(end.as_ref().into())),
             Event::TestStarted { test } => Self::TestStarted { test },
             Event::PortTaken { test, port, holder } => Self::PortTaken {
                 test,
@@ -297,6 +314,8 @@ struct ProgressMessage<'a> {
     total: usize,
     running: Vec<RunningMessage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<ScriptMessage<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     family_memory: Option<Bytes>,
@@ -362,6 +381,7 @@ impl<'a> From<&'a Progress> for ProgressMessage<'a> {
             counts: (&progress.counts).into(),
             total: progress.total,
             running: running.collect(),
+            script: progress.script.as_ref().map(|(script, _)| script.into()),
             memory: progress.memory.map(percent),
             family_memory: progress.family_memory,
             family: progress.family.map(FamilyMessage::from),
@@ -414,6 +434,7 @@ impl<'a> From<&'a Summary> for SummaryMessage<'a> {
             RunOutcome::Passed => ("passed", None),
             RunOutcome::NoTests => ("no-tests", None),
             RunOutcome::Failed => ("failed", None),
+            RunOutcome::ScriptFailed => ("script-failed", None),
             RunOutcome::Stopped => ("stopped", None),
             RunOutcome::Interrupted(signal) => ("interrupted", Some(signal)),
         };

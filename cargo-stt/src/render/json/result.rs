@@ -281,7 +281,7 @@ impl<'a> From<&'a StillHeld> for HeldMessage<'a> {
 }
 
 #[derive(Serialize)]
-struct OutputMessage<'a> {
+pub(super) struct OutputMessage<'a> {
     stdout: StreamMessage<'a>,
     stderr: StreamMessage<'a>,
 }

@@ -140,6 +140,9 @@ impl Renderer for Libtest {
             Event::RunFinished(_) => self.finish_suites(),
             Event::RunStarted { .. }
             | Event::Mechanism(_)
+            | Event::ScriptStarted(_)
+            | Event::ScriptSlow { .. }
+            | Event::ScriptFinished(_)
             | Event::PortTaken { .. }
             | Event::TestRetried { .. }
             | Event::TestUnfinished { .. }

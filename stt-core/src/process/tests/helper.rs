@@ -57,6 +57,7 @@ impl Slot {
                 leak_timeout: Duration::from_millis(200),
                 marker: Marker::new([("STT_ROOM_TEST", tag.as_str())]),
                 exclusive: false,
+                leaves: false,
             },
             dir: tempfile::tempdir().unwrap(),
             tag,

@@ -47,7 +47,7 @@ impl Machine {
 
     /// How the run stands, for the others.
     pub(crate) fn outline(&self) -> Outline {
-        let running = self.places();
+        let running = self.places() + usize::from(self.scripting.is_running());
         let left = self.left();
         let counts = self.counts;
         let over = left == 0 && running == 0;
@@ -55,10 +55,14 @@ impl Machine {
             state: match self.phase {
                 _ if self.paused.is_some() => State::Suspended,
                 Phase::Stopping => State::Stopping,
-                Phase::Running | Phase::FailFast | Phase::Interrupted(_) if over => {
+                Phase::Running | Phase::FailFast | Phase::Unprepared | Phase::Interrupted(_)
+                    if over =>
+                {
                     State::Finishing
                 }
-                Phase::Running | Phase::FailFast | Phase::Interrupted(_) => State::Running,
+                Phase::Running | Phase::FailFast | Phase::Unprepared | Phase::Interrupted(_) => {
+                    State::Running
+                }
             },
             wanted: if self.paused.is_some() {
                 0

@@ -33,7 +33,7 @@ impl Machine {
         self.note_readings(sample);
         self.hold_to_limits(sample, actions);
         let situation = Situation {
-            running: self.slots.taken(),
+            running: self.slots.taken() + self.scripting.at_stake(),
             wanted: self.threads,
             alone: self.suspect_runs(),
             company: self.standing.company,

@@ -73,6 +73,7 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         room: Room::default(),
         tried: BTreeMap::new(),
         seed: 7,
+        scripts: Vec::new(),
     }
 }
 
@@ -140,6 +141,7 @@ pub(super) fn started(actions: &[Action]) -> Vec<(usize, usize)> {
     let starts = actions.iter().filter_map(|action| match action {
         Action::Start { slot, test, .. } => Some((*slot, *test)),
         Action::End { .. }
+        | Action::Script(_)
         | Action::Claim { .. }
         | Action::GiveBack { .. }
         | Action::Pause { .. }
@@ -161,6 +163,7 @@ pub(super) fn ends(actions: &[Action]) -> Vec<(usize, EndReason, Duration)> {
             grace,
         } => Some((*slot, reason.clone(), *grace)),
         Action::Start { .. }
+        | Action::Script(_)
         | Action::Claim { .. }
         | Action::GiveBack { .. }
         | Action::Pause { .. }
@@ -184,6 +187,7 @@ pub(super) fn recorded_unfinished(actions: &[Action]) -> Vec<(usize, Unfinished,
         } => Some((*test, *why, *breaches)),
         Action::Start { .. }
         | Action::End { .. }
+        | Action::Script(_)
         | Action::Claim { .. }
         | Action::GiveBack { .. }
         | Action::Pause { .. }
@@ -444,6 +448,7 @@ fn who_is_blamed_is_told_for_what() {
             Action::RecordUnfinished { evidence, .. } => evidence,
             Action::Start { .. }
             | Action::End { .. }
+            | Action::Script(_)
             | Action::Claim { .. }
             | Action::GiveBack { .. }
             | Action::Pause { .. }

@@ -8,6 +8,7 @@ use crate::outcome::EndReason;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::run::event::Progress;
+use crate::run::event::ScriptAction;
 
 use super::Machine;
 use super::Running;
@@ -21,7 +22,8 @@ impl Machine {
         let tests = self.slots.iter().filter_map(|(_, running)| running.next());
         let progress = self.telling.progress.map(|every| self.told + every);
         let retry = self.retrying.next_due(self.looked);
-        tests.chain(progress).chain(retry).min()
+        let script = self.scripting.next_due();
+        tests.chain(progress).chain(retry).chain(script).min()
     }
 
     pub(super) fn pass_time(&mut self, now: Moment, actions: &mut Vec<Action>) {
@@ -35,6 +37,7 @@ impl Machine {
                 running.call_slow(slot, now, actions);
             }
         }
+        self.scripting.pass_time(now, actions);
         if self
             .telling
             .progress
@@ -62,6 +65,7 @@ impl Machine {
                 running.started += pause;
             }
             self.retrying.pause(pause);
+            self.scripting.pause(pause);
         }
         self.went_on = now;
         self.pause_all(true, actions);
@@ -90,6 +94,9 @@ impl Machine {
                 .iter()
                 .map(|(slot, _)| Action::Pause { slot, go_on }),
         );
+        if self.scripting.is_running() {
+            actions.push(Action::Script(ScriptAction::Pause { go_on }));
+        }
     }
 
     fn progress(&self, now: Moment) -> Progress {
@@ -114,6 +121,7 @@ impl Machine {
             state,
             running,
             awaited: self.awaited.clone(),
+            script: self.scripting.progress(now),
         }
     }
 }
@@ -164,7 +172,7 @@ impl Running {
 }
 
 /// How many whole periods have passed; at least one, since this is asked when one is due.
-fn passed(elapsed: Duration, period: Duration) -> u32 {
+pub(super) fn passed(elapsed: Duration, period: Duration) -> u32 {
     let count = elapsed.as_nanos() / period.as_nanos().max(1);
     u32::try_from(count).unwrap_or(u32::MAX - 1).max(1)
 }
