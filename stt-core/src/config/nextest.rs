@@ -3,6 +3,7 @@
 //! Every value is shown to our own reader before it is taken, so that what is written is right.
 
 mod reading;
+mod scripts;
 mod tables;
 mod times;
 mod values;
@@ -27,6 +28,7 @@ use super::source::Source;
 use super::source::Spot;
 use reading::Everywhere;
 use reading::Reading;
+use scripts::OF_SCRIPTS;
 use tables::NO_SUCH_KEY;
 use written::Line;
 use written::Override;
@@ -88,8 +90,9 @@ pub fn import_nextest(path: &Utf8Path, text: &str) -> Result<Imported, Problems>
     })?;
     let root = document.as_table();
     let mut reading = Reading::new(path, text, Everywhere::of(root));
-    // Overrides name groups, wherever these stand.
+    // Overrides name groups and scripts, wherever these stand.
     let groups = root.get(TEST_GROUPS).map(|item| reading.groups(root, item));
+    let scripts = scripts::all(&mut reading, root);
     let mut profiles = Vec::new();
     for (name, entry) in reading.entries(root, "") {
         match name {
@@ -98,15 +101,17 @@ pub fn import_nextest(path: &Utf8Path, text: &str) -> Result<Imported, Problems>
             "store" => reading.store(entry.item),
             "nextest-version" => reading.leave(&entry, "stt asks for no version of nextest"),
             "experimental" => reading.leave(&entry, "what stt has needs no such switch"),
-            "script" | "scripts" => reading.leave(
-                &entry,
-                "stt runs no scripts: call what has to be done before `cargo stt`",
-            ),
+            name if OF_SCRIPTS.contains(&name) => {}
             _ => reading.leave(&entry, NO_SUCH_KEY),
         }
     }
     let profiles = settle(&mut reading, &profiles, &store_of(root));
-    let text = written::file(&shown(path), &profiles, &groups.unwrap_or_default());
+    let text = written::file(
+        &shown(path),
+        &profiles,
+        &groups.unwrap_or_default(),
+        &scripts,
+    );
     let mut left_out = reading.left_out;
     left_out.sort_by_key(|one| (one.spot.line, one.spot.column));
     Ok(Imported { text, left_out })
@@ -375,6 +380,51 @@ junit = "target/nextest/ci/junit.xml"
         assert_eq!(level, StatusLevel::All);
     }
 
+    #[test]
+    fn setup_scripts_are_ours_and_stand_in_overrides() {
+        let text = "experimental = ['setup-scripts']\n\
+            # The database.\n[scripts.setup.db]\ncommand = { command-line = 'debug/up \"a b\"', relative-to = 'target', env = { A = '1' } }\n\
+            slow-timeout = { period = '1m', terminate-after = 2 }\ncapture-stderr = true\n\
+            junit = { store-success-output = false }\n\
+            [scripts.setup.bad]\ncommand = 3\n\
+            [script.old]\ncommand = ['sh', '-c', 'true']\n\
+            [[profile.default.scripts]]\nfilter = 'test(db)'\nsetup = ['db', 'old']\n\
+            [[profile.default.scripts]]\nfilter = 'all()'\nsetup = 'bad'\n\
+            [[profile.ci.scripts]]\nplatform = 'cfg(unix)'\nsetup = 'old'\nrun-wrapper = 'w'\n";
+        let imported = imported(text);
+        let config = read(&imported.text, Some("ci"));
+        let names: Vec<_> = config
+            .scripts
+            .setup
+            .iter()
+            .map(|script| &*script.name)
+            .collect();
+        assert_eq!(names, ["db", "old"]);
+        let db = &config.scripts.setup[0];
+        assert_eq!(db.command.to_string(), "debug/up 'a b'");
+        assert_eq!(db.times.terminate_after, Some(2));
+        assert!(
+            imported
+                .text
+                .contains("# The database.\n[scripts.setup.db]\n"),
+            "{}",
+            imported.text
+        );
+        let of = |one: usize| config.overrides[one].scripts.setup.len();
+        assert_eq!((config.overrides.len(), of(0), of(1)), (2, 1, 2));
+        assert_eq!(
+            said(text),
+            [
+                ":1:1: experimental: what stt has needs no such switch",
+                ":7:11: scripts.setup.db.junit.store-success-output: stt's report holds what was captured of a script",
+                ":8:16: scripts.setup.bad: `command` can't be `3`; expected a command such as \"./up.sh --fast\" \
+                 or [\"./up.sh\", \"--fast\"]",
+                ":17:1: profile.default.scripts.setup: the new file has no script `bad`",
+                ":21:1: profile.ci.scripts.run-wrapper: stt wraps no tests",
+            ]
+        );
+    }
+
     /// nextest takes a value as a whole from the first place that has it, and ours each of its keys.
     #[test]
     fn a_value_hides_all_of_the_one_below_it() {
@@ -451,9 +501,9 @@ junit = "target/nextest/ci/junit.xml"
             "no arguments",
         ),
         (
-            "scripts = []",
+            "scripts = 1",
             "2:1: profile.default.scripts",
-            "before `cargo stt`",
+            "list of tables",
         ),
         (
             "tset-threads = 2",
@@ -533,7 +583,8 @@ junit = "target/nextest/ci/junit.xml"
             );
             assert!(lines[0].contains(why), "{line}: {lines:?}");
         }
-        assert_eq!(said("[scripts.setup.a]\ncommand = 'x'").len(), 1);
+        assert_eq!(said("[scripts.setup.a]\ncommand = 'x'"), [""; 0]);
+        assert_eq!(said("[scripts.wrapper.a]\ncommand = 'x'").len(), 1);
         assert_eq!(said("experimental = ['setup-scripts']").len(), 1);
     }
 

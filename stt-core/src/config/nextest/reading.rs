@@ -133,6 +133,8 @@ pub(super) struct Reading<'a> {
     pub(super) in_default: bool,
     /// The groups of tests that were carried over.
     pub(super) groups: Vec<String>,
+    /// The setup scripts that were.
+    pub(super) scripts: Vec<String>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
@@ -144,6 +146,7 @@ impl<'a> Reading<'a> {
             everywhere,
             in_default: false,
             groups: Vec::new(),
+            scripts: Vec::new(),
             left_out: Vec::new(),
         }
     }

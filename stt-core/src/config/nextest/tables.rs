@@ -8,6 +8,7 @@ use super::super::document::DEFAULT_PROFILE;
 use super::super::document::key_span;
 use super::super::groups::TEST_GROUPS;
 use super::super::overrides::OVERRIDES;
+use super::super::scripts::SCRIPTS;
 use super::PROFILE;
 use super::STORE;
 use super::THREADS_REQUIRED;
@@ -25,7 +26,7 @@ use crate::scheduling::NO_GROUP;
 pub(super) const NO_SUCH_KEY: &str = "stt has no such key";
 
 /// Why a key of a profile is never carried over.
-const NOT_OF_PROFILES: [(&str, &str); 5] = [
+const NOT_OF_PROFILES: [(&str, &str); 4] = [
     (
         "global-timeout",
         "stt has no limit for the time of a whole run; `timeout 30m cargo stt` ends one in an orderly way",
@@ -35,10 +36,6 @@ const NOT_OF_PROFILES: [(&str, &str); 5] = [
         "stt gives tests no arguments of their own",
     ),
     ("archive", "stt makes no archives of test binaries"),
-    (
-        "scripts",
-        "stt runs no scripts: call what has to be done before `cargo stt`",
-    ),
     (
         "bench",
         "stt runs benchmarks as tests, with the same settings",
@@ -190,7 +187,8 @@ impl Reading<'_> {
                     Some(name) => profile.inherits = Some((name.to_owned(), entry.span.clone())),
                     None => self.leave(&entry, "it is not the name of a profile"),
                 },
-                OVERRIDES => profile.overrides = self.overrides(&entry),
+                OVERRIDES => profile.overrides.extend(self.overrides(&entry)),
+                SCRIPTS => profile.overrides.extend(self.scripts_of_tests(&entry)),
                 _ => self.leave(&entry, NO_SUCH_KEY),
             }
         }
@@ -254,7 +252,7 @@ impl Reading<'_> {
     }
 
     /// `filter` or `platform`; `None` when it can't be said, and has been named.
-    fn scope(&mut self, entry: &Entry<'_>, name: &str) -> Option<Line> {
+    pub(super) fn scope(&mut self, entry: &Entry<'_>, name: &str) -> Option<Line> {
         let mut value = self.raw(entry.item);
         if let Some(table) = entry.item.as_table_like().filter(|_| name == "platform") {
             let target = table.get("target").filter(|_| table.iter().count() == 1);

@@ -68,6 +68,16 @@ impl Override {
     }
 }
 
+/// A script.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// The header of its table.
+    pub(super) header: String,
+    /// The comments above it.
+    pub(super) above: Vec<String>,
+    pub(super) lines: Vec<Line>,
+}
+
 /// A profile; the default one is the sections outside of any.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Profile {
@@ -112,7 +122,12 @@ impl Profile {
 }
 
 /// The text of the file. `from` is the name of nextest's.
-pub(super) fn file(from: &str, profiles: &[Profile], groups: &[Line]) -> String {
+pub(super) fn file(
+    from: &str,
+    profiles: &[Profile],
+    groups: &[Line],
+    scripts: &[Script],
+) -> String {
     let mut text = format!("# Made from {from} by `cargo stt config import-nextest`.\n");
     let default = profiles
         .iter()
@@ -122,6 +137,9 @@ pub(super) fn file(from: &str, profiles: &[Profile], groups: &[Line]) -> String 
         above = sections(&mut text, profile, "");
     }
     table(&mut text, &format!("[{TEST_GROUPS}]"), &[], groups);
+    for script in scripts {
+        table(&mut text, &script.header, &script.above, &script.lines);
+    }
     if let Some(profile) = default {
         overrides(&mut text, profile, "", above);
     }
