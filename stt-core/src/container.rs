@@ -17,6 +17,8 @@ use crate::units::Bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// A pod of Podman's, with the containers in it.
+    Pod,
     /// A container, running or not.
     Container,
     /// A network.
@@ -29,6 +31,7 @@ impl Kind {
     /// The name, as people write it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Pod => "pod",
             Self::Container => "container",
             Self::Network => "network",
             Self::Volume => "volume",
@@ -63,6 +66,10 @@ impl Thing {
     /// The command by which a person removes it.
     pub fn removal(&self, engine: &Address) -> String {
         let verb = match self.kind {
+            // Docker's command knows of none.
+            Kind::Pod => {
+                return format!("podman --url {engine} pod rm -f -t 0 {}", self.short_id());
+            }
             Kind::Container => "rm -f -v",
             Kind::Network => "network rm",
             Kind::Volume => "volume rm",
@@ -250,6 +257,10 @@ mod tests {
             stuck.to_string(),
             "container 0123456789ab web (postgres:16) could not be removed: busy \
              (`docker -H unix:///run/docker.sock rm -f -v 0123456789ab` does it)"
+        );
+        assert_eq!(
+            thing(Kind::Pod, &id, "").removal(&engine),
+            "podman --url unix:///run/docker.sock pod rm -f -t 0 0123456789ab"
         );
         let volume = thing(Kind::Volume, "web", "");
         assert_eq!(volume.to_string(), "volume web");

@@ -1,27 +1,36 @@
 //! A real container engine, for tests of what a run leaves there.
 
+use std::os::unix::net::UnixStream;
+use std::process::Child;
 use std::process::Command;
+use std::process::Stdio;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use camino::Utf8Path;
+use camino::Utf8PathBuf;
+use fs_err as fs;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::lab::Lab;
 use crate::skipped::skipped;
 use crate::stt::Stt;
+use crate::wait::DEADLINE;
+use crate::wait::until;
 
 /// Calls docker; what it says, or its complaints.
 pub fn docker(args: &[&str]) -> Result<String, String> {
-    call("docker", args)
+    call(&DOCKER, args)
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests start their own children"
 )]
-fn call(program: &str, args: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(args).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
+fn call(program: &Program, args: &[&str]) -> Result<String, String> {
+    let output = program.command().args(args).output();
+    let output = output.map_err(|error| format!("{}: {error}", program.name))?;
     let said = if output.status.success() {
         Ok(output.stdout)
     } else {
@@ -29,6 +38,83 @@ fn call(program: &str, args: &[&str]) -> Result<String, String> {
     };
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
     said.map(text).map_err(text)
+}
+
+/// The command of an engine.
+#[derive(Clone, Debug)]
+struct Program {
+    name: &'static str,
+    /// What configures it, where the machine's does not do.
+    config: Option<Utf8PathBuf>,
+}
+
+const DOCKER: Program = Program {
+    name: "docker",
+    config: None,
+};
+
+impl Program {
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.name);
+        if let Some(config) = &self.config {
+            command.env("CONTAINERS_CONF", config);
+        }
+        command
+    }
+}
+
+/// Podman's service, on a socket of its own. It ends with this.
+#[derive(Debug)]
+struct Service {
+    child: Child,
+    socket: Utf8PathBuf,
+    _dir: TempDir,
+}
+
+impl Service {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests start their own children"
+    )]
+    fn start() -> Result<(Self, Program), String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let dir = tempfile::tempdir().map_err(|error| text(&error))?;
+        let path = Utf8Path::from_path(dir.path()).ok_or("a strange path")?;
+        let (config, socket) = (path.join("containers.conf"), path.join("podman.sock"));
+        // A container may not be given more of these than whoever starts it has.
+        let ulimits =
+            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n";
+        fs::write(&config, ulimits).map_err(|error| text(&error))?;
+        let program = Program {
+            name: "podman",
+            config: Some(config),
+        };
+        let mut command = program.command();
+        command.args(["system", "service", "--time=0", &format!("unix://{socket}")]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command
+            .spawn()
+            .map_err(|error| format!("podman: {error}"))?;
+        until("podman listens", DEADLINE, || {
+            UnixStream::connect(&socket).ok()
+        });
+        let service = Self {
+            child,
+            socket,
+            _dir: dir,
+        };
+        Ok((service, program))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 /// An image with busybox in it, and a container, a network and a volume of somebody else. Removed with this.
@@ -40,26 +126,34 @@ pub struct Engine {
     pub image: String,
     /// The id of the container.
     pub stranger: String,
-    program: &'static str,
+    program: Program,
+    service: Option<Service>,
 }
 
 impl Engine {
     /// Docker's. `None`, with a word about it, where it does not answer or busybox is missing.
     pub fn find() -> Option<Self> {
-        let engine = Self::set_up("docker");
+        let engine = docker(&["version", "--format", "{{.Server.Version}}"]);
+        let engine = engine.and_then(|_| Self::set_up(DOCKER, None));
         engine
             .inspect_err(|why| skipped("a Docker engine", why))
             .ok()
     }
 
-    fn set_up(program: &'static str) -> Result<Self, String> {
+    /// Podman's, on a socket of its own. `None`, with a word about it, where there is no Podman or no busybox.
+    pub fn podman() -> Option<Self> {
+        let engine = Service::start();
+        let engine = engine.and_then(|(service, program)| Self::set_up(program, Some(service)));
+        engine.inspect_err(|why| skipped("Podman", why)).ok()
+    }
+
+    fn set_up(program: Program, service: Option<Service>) -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let call = |args: &[&str]| call(program, args);
-        call(&["version", "--format", "{{.Server.Version}}"])?;
+        let call = |args: &[&str]| call(&program, args);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("stt-test-{}-{number}", std::process::id());
         let image = format!("{name}:busybox");
-        import(program, &image)?;
+        import(&program, &image)?;
         // Its label looks like one of ours, and is another run's.
         let label = "dev.cargo-stt.run.00000000-0000-4000-8000-000000000000=app t";
         call(&["network", "create", "--label", label, &name])?;
@@ -83,17 +177,31 @@ impl Engine {
             image,
             stranger,
             program,
+            service,
         })
     }
 
     /// Calls the engine's command; what it says, or its complaints.
     pub fn call(&self, args: &[&str]) -> Result<String, String> {
-        call(self.program, args)
+        call(&self.program, args)
+    }
+
+    /// Where it listens, if not in the usual place.
+    pub fn host(&self) -> Option<String> {
+        let service = self.service.as_ref();
+        service.map(|service| format!("unix://{}", service.socket))
     }
 
     /// `cargo stt ARGS` on the fixture.
     pub fn json<'lab>(&self, lab: &'lab Lab, args: &[&str]) -> Stt<'lab> {
-        lab.json(args).env("CONTAINERS_IMAGE", &self.image)
+        let stt = lab.json(args).env("CONTAINERS_IMAGE", &self.image);
+        match self.host() {
+            None => stt,
+            Some(host) => stt
+                .without("DOCKER_HOST")
+                .env("CONTAINER_HOST", host)
+                .env("CONTAINERS_PROGRAM", self.program.name),
+        }
     }
 
     /// The containers that were made from the image, but for the stranger.
@@ -140,10 +248,11 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        for id in self.containers() {
-            drop(self.call(&["rm", "-f", "-v", &id]));
+        for id in self.containers().iter().chain([&self.stranger]) {
+            // Podman waits for who has not died yet.
+            drop(self.call(&["kill", id]));
+            drop(self.call(&["rm", "-f", "-v", id]));
         }
-        drop(self.call(&["rm", "-f", "-v", &self.stranger]));
         // Those of the tests are called like it, and something behind that.
         let own = format!("{}-", self.name);
         let volumes = self.call(&["volume", "ls", "-q"]).unwrap_or_default();
@@ -161,13 +270,18 @@ impl Drop for Engine {
     clippy::disallowed_methods,
     reason = "the tests start their own children"
 )]
-fn import(program: &str, image: &str) -> Result<(), String> {
+fn import(program: &Program, image: &str) -> Result<(), String> {
+    let name = program.name;
     let script = format!(
         "set -e; busybox=$(command -v busybox); dir=$(mktemp -d); trap 'rm -r $dir' EXIT; mkdir $dir/bin; \
          cp $busybox $dir/bin/busybox; for name in sh sleep cat echo; do ln -s busybox $dir/bin/$name; done; \
-         tar -C $dir -c . | {program} import - {image}"
+         tar -C $dir -c . | {name} import - {image}"
     );
-    let made = Command::new("sh").args(["-c", &script]).output();
+    let mut shell = Command::new("sh");
+    if let Some(config) = &program.config {
+        shell.env("CONTAINERS_CONF", config);
+    }
+    let made = shell.args(["-c", &script]).output();
     let made = made.map_err(|error| error.to_string())?;
     if made.status.success() {
         Ok(())

@@ -290,7 +290,7 @@ fn push_leak(page: &mut String, leak: &Leak) {
 
 /// How many of what there are: `2 containers and 1 network`.
 pub(crate) fn things(things: &[Thing]) -> String {
-    let parts = [Kind::Container, Kind::Network, Kind::Volume].map(|kind| {
+    let parts = [Kind::Pod, Kind::Container, Kind::Network, Kind::Volume].map(|kind| {
         let number = things.iter().filter(|thing| thing.kind == kind).count();
         let ending = if number == 1 { "" } else { "s" };
         (number > 0).then(|| format!("{number} {}{ending}", kind.name()))

@@ -12,8 +12,6 @@ use std::time::Duration;
 use bollard::API_DEFAULT_VERSION;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::ContainerSummaryStateEnum;
-use bollard::query_parameters::ListContainersOptionsBuilder;
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use bollard::query_parameters::ListVolumesOptionsBuilder;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
@@ -22,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::label::key;
+use super::listing;
+use super::pods;
 use crate::container::Address;
 use crate::container::Cleared;
 use crate::container::Kind;
@@ -205,7 +205,8 @@ impl<'a> Sweep<'a> {
             }
             // Who goes by itself has left nothing behind.
             let goes = |one: &Found| self.scope.test.is_some() && one.ends && waited < LINGER;
-            let alone = !found.iter().any(|one| one.thing.kind == Kind::Container);
+            let holds = |kind| matches!(kind, Kind::Container | Kind::Pod);
+            let alone = !found.iter().any(|one| holds(one.thing.kind));
             let staying = found.into_iter().filter(|one| !goes(one));
             let things: Vec<_> = staying.map(|one| one.thing).collect();
             for thing in &things {
@@ -230,18 +231,18 @@ impl<'a> Sweep<'a> {
     async fn remove(&mut self, things: &[Thing], deadline: Instant) -> bool {
         let mut agreed = true;
         self.shared.clear();
-        for kind in [Kind::Container, Kind::Network, Kind::Volume] {
+        for kind in [Kind::Pod, Kind::Container, Kind::Network, Kind::Volume] {
             let own = things.iter().filter(|thing| thing.kind == kind);
             let work = self.remove_all(own.cloned().collect());
             let Ok(refused) = tokio::time::timeout_at(deadline, work).await else {
                 return false;
             };
             agreed &= refused.is_empty();
-            for (thing, error) in refused {
-                if kind == Kind::Volume && status(&error) == Some(409) {
+            for (thing, refusal) in refused {
+                if kind == Kind::Volume && refusal.is_in_use {
                     self.shared.insert(thing.clone());
                 }
-                self.known.insert(thing, error.to_string());
+                self.known.insert(thing, refusal.why);
             }
         }
         agreed
@@ -274,41 +275,27 @@ impl<'a> Sweep<'a> {
     /// Everything in the scope. The engine is asked for the key, which it takes word for word; the value, which
     /// some engines take for a pattern, is compared here.
     async fn list(&self) -> Result<Vec<Found>, Error> {
+        let mut found = Vec::new();
+        let mut infra = BTreeSet::new();
+        for pod in pods::list(self.address, &self.key).await? {
+            if self.is_ours(Some(&pod.labels)) {
+                infra.extend(pod.infra);
+                found.push(Found {
+                    thing: pod.thing,
+                    ends: false,
+                });
+            }
+        }
         let filters = HashMap::from([("label".to_owned(), vec![self.key.clone()])]);
-        let containers = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
         let networks = ListNetworksOptionsBuilder::new().filters(&filters).build();
         let volumes = ListVolumesOptionsBuilder::new().filters(&filters).build();
-        let containers = self.docker.list_containers(Some(containers)).await?;
         let networks = self.docker.list_networks(Some(networks)).await?;
         let volumes = self.docker.list_volumes(Some(volumes)).await?;
-        let mut found = Vec::new();
-        for container in containers {
-            if !self.is_ours(container.labels.as_ref()) {
-                continue;
+        for container in listing::list(self.address, &self.key).await? {
+            if !infra.contains(&container.thing.id) && self.is_ours(Some(&container.labels)) {
+                let (thing, ends) = (container.thing, container.ends);
+                found.push(Found { thing, ends });
             }
-            let ends = matches!(
-                container.state,
-                Some(
-                    ContainerSummaryStateEnum::EXITED
-                        | ContainerSummaryStateEnum::REMOVING
-                        | ContainerSummaryStateEnum::DEAD
-                        | ContainerSummaryStateEnum::STOPPING
-                )
-            );
-            let names = container.names.unwrap_or_default();
-            let name = names
-                .first()
-                .map_or("", |name| name.trim_start_matches('/'));
-            let thing = Thing {
-                kind: Kind::Container,
-                id: container.id.unwrap_or_default(),
-                name: name.to_owned(),
-                image: container.image.unwrap_or_default(),
-            };
-            found.push(Found { thing, ends });
         }
         let thing = |kind, id, name| Found {
             thing: Thing {
@@ -336,7 +323,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Removes things of one kind. Returns what could not be, with the reason.
-    async fn remove_all(&self, things: Vec<Thing>) -> Vec<(Thing, Error)> {
+    async fn remove_all(&self, things: Vec<Thing>) -> Vec<(Thing, Refusal)> {
         let mut refused = Vec::new();
         let mut set = JoinSet::new();
         let mut rest = things.into_iter();
@@ -344,9 +331,9 @@ impl<'a> Sweep<'a> {
             while set.len() < TOGETHER
                 && let Some(thing) = rest.next()
             {
-                let docker = self.docker.clone();
+                let (docker, address) = (self.docker.clone(), self.address.clone());
                 set.spawn(async move {
-                    let removed = remove(&docker, &thing).await;
+                    let removed = remove(&docker, &address, &thing).await;
                     (thing, removed)
                 });
             }
@@ -359,18 +346,38 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// What the engine has answered, as a number.
-fn status(error: &Error) -> Option<u16> {
-    if let Error::DockerResponseServerError { status_code, .. } = error {
-        Some(*status_code)
-    } else {
-        None
+/// Why something was not removed.
+#[derive(Debug)]
+struct Refusal {
+    why: String,
+    /// Whether somebody has it.
+    is_in_use: bool,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            is_in_use: is(&error, 409),
+            why: error.to_string(),
+        }
     }
 }
 
+/// Whether the engine has answered this number.
+fn is(error: &Error, number: u16) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == number)
+}
+
 /// Removes one thing. What is gone already is no error.
-async fn remove(docker: &Docker, thing: &Thing) -> Result<(), Error> {
+async fn remove(docker: &Docker, engine: &Address, thing: &Thing) -> Result<(), Refusal> {
     let done = match thing.kind {
+        Kind::Pod => {
+            let removed = pods::remove(engine, &thing.id).await;
+            return removed.map_err(|error| Refusal {
+                why: error.to_string(),
+                is_in_use: false,
+            });
+        }
         Kind::Container => {
             // Podman waits for a container to stop, unless it is dead. That it is, is no error.
             drop(docker.kill_container(&thing.id, None).await);
@@ -388,14 +395,12 @@ async fn remove(docker: &Docker, thing: &Thing) -> Result<(), Error> {
         }
     };
     match done {
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(()),
+        Err(error) if is(&error, 404) => Ok(()),
         // Somebody else removes it at this moment.
         Err(Error::DockerResponseServerError {
             status_code: 409,
             message,
         }) if message.contains("already in progress") => Ok(()),
-        done => done,
+        done => Ok(done?),
     }
 }

@@ -170,7 +170,7 @@ pub(super) fn decode(text: &str) -> Option<String> {
 }
 
 /// Writes bytes as a part of a URL.
-fn encode(bytes: &[u8]) -> String {
+pub(super) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
