@@ -216,6 +216,10 @@ pub(crate) struct TargetArgs {
     /// Test all targets
     #[arg(long)]
     pub(crate) all_targets: bool,
+    /// Test the documentation of the libraries, and nothing else
+    #[arg(long, conflicts_with_all = ["lib", "bins", "bin", "tests", "test", "examples", "example",
+        "benches", "bench", "all_targets"])]
+    pub(crate) doc: bool,
 }
 
 #[derive(Debug, Args)]

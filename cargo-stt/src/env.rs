@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use camino::Utf8PathBuf;
 use stt_core::command::Environment;
 use stt_core::coordinator::Place;
+use stt_core::discovery::RustdocCall;
+use stt_core::discovery::variables;
 
 use crate::error::Error;
 use crate::error::Kind;
@@ -96,6 +98,21 @@ pub(crate) fn own_program() -> Result<Utf8PathBuf, Error> {
     }
     Utf8PathBuf::from_path_buf(program)
         .map_err(|path| unknown(&format!("`{}` is not UTF-8", path.display())))
+}
+
+/// How cargo has called us as its documentation tool, and where that is to be written; `None` when it did not.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn rustdoc_call() -> Option<(Utf8PathBuf, RustdocCall)> {
+    let dir = std::env::var(variables::STT_DOCTEST_CALLS).ok()?;
+    let cwd = Utf8PathBuf::from_path_buf(std::env::current_dir().ok()?).ok()?;
+    let call = RustdocCall {
+        cwd,
+        args: std::env::args_os().skip(1).collect(),
+        env: std::env::vars_os().collect(),
+    };
+    // A runner that a documentation test starts is no tool of cargo's.
+    let is_tool = call.args.iter().any(|arg| arg == "--test");
+    is_tool.then(|| (dir.into(), call))
 }
 
 /// What surrounds the process, captured once.

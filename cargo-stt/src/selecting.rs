@@ -69,6 +69,9 @@ pub(crate) fn selection(
             benches: targets.benches,
             bench: targets.bench.clone(),
             all_targets: targets.all_targets,
+            doc: targets.doc,
+            // What the configuration says of it, `chosen` takes.
+            doctests: false,
             features: features.features.clone(),
             all_features: features.all_features,
             no_default_features: features.no_default_features,

@@ -376,10 +376,12 @@ fn libtest_args(tests: &TestArgs) -> Result<LibtestArgs, Error> {
         .map_err(|refused| Error::new(Kind::Usage, refused.message).hint(refused.hint))
 }
 
-/// The selection with what the configuration says about ignored tests, about those that run where nobody says
+/// The selection with what the configuration says about ignored and documentation tests, about those that run where nobody says
 /// otherwise, and about the limits of all tests where these select. Not for the selection of a checkpoint, which holds what was said when the run began.
 pub(crate) fn chosen(mut selection: Selection, config: &Config) -> Selection {
     selection.tests.run_ignored = config.run.run_ignored;
+    let build = &mut selection.build;
+    build.doctests = config.run.doctests && !build.doc && !build.names_targets();
     selection
         .tests
         .default_filter

@@ -39,6 +39,10 @@ pub struct BuildSelection {
     pub bench: Vec<String>,
     /// `--all-targets`.
     pub all_targets: bool,
+    /// `--doc`: nothing but documentation tests.
+    pub doc: bool,
+    /// `run.doctests`: documentation tests as well, where no target is named.
+    pub doctests: bool,
     /// `--features`.
     pub features: Vec<String>,
     /// `--all-features`.
@@ -51,6 +55,15 @@ pub struct BuildSelection {
     pub cargo_profile: Option<String>,
     /// `--target`: a target triple.
     pub target: Option<String>,
+}
+
+impl BuildSelection {
+    /// Whether kinds of targets, or targets by name, are selected. Without that cargo tests documentation as well.
+    pub fn names_targets(&self) -> bool {
+        let kinds = [self.lib, self.bins, self.tests, self.examples, self.benches];
+        let names = [&self.bin, &self.test, &self.example, &self.bench];
+        self.all_targets || kinds.contains(&true) || names.iter().any(|names| !names.is_empty())
+    }
 }
 
 /// Where and how cargo builds: always taken from the command line, never from a checkpoint.

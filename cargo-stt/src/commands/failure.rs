@@ -46,6 +46,7 @@ impl From<RunError> for Failure {
             | RunError::Rustc(_)
             | RunError::RustcFailed { .. }
             | RunError::BuildFailed { .. }
+            | RunError::DocFailed { .. }
             | RunError::Message(_)
             | RunError::Binary(_)
             | RunError::Read { .. }
@@ -63,6 +64,9 @@ fn explain(failure: &RunError) -> Error {
         RunError::MetadataFailed { stderr } | RunError::RustcFailed { stderr } => error
             .details(stderr)
             .hint("run it in a cargo project, or use --manifest-path"),
+        RunError::DocFailed { stderr } => error
+            .details(stderr)
+            .hint("run.doctests = false does without documentation tests"),
         RunError::Start { .. } => {
             error.hint("is it installed, and in PATH? `CARGO` names another cargo")
         }
@@ -105,7 +109,10 @@ fn kind(failure: &RunError) -> Kind {
         | RunError::Filters(_)
         | RunError::RustcFailed { .. } => Kind::Setup,
         RunError::MetadataFailed { .. } | RunError::Metadata(_) => Kind::Metadata,
-        RunError::BuildFailed { .. } | RunError::Message(_) | RunError::Binary(_) => Kind::Build,
+        RunError::BuildFailed { .. }
+        | RunError::DocFailed { .. }
+        | RunError::Message(_)
+        | RunError::Binary(_) => Kind::Build,
         RunError::Read { .. } | RunError::List(_) => Kind::Listing,
     }
 }

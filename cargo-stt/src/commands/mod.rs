@@ -22,14 +22,17 @@ mod supervised;
 use std::ffi::OsString;
 use std::io;
 
+use camino::Utf8Path;
 use clap::ColorChoice;
 use clap::Parser as _;
 use clap::error::ContextKind;
 use clap::error::ContextValue;
+use stt_core::discovery::RustdocCall;
 use stt_core::run::Side;
 use stt_core::run::Worker;
 use stt_core::run::inherit_jobserver;
 use stt_core::run::supervise;
+use stt_core::run::write_rustdoc_call;
 
 use crate::cli::Cli;
 use crate::cli::Command;
@@ -49,6 +52,9 @@ use crate::settings::Task;
 /// Does what the arguments say. Where that may be to run tests a supervisor stays behind, and the
 /// program begins in its child.
 pub(crate) fn main() -> Exit {
+    if let Some((dir, call)) = env::rustdoc_call() {
+        return write_down(&dir, &call);
+    }
     if !supervised::may_run_tests(&env::command_line()) {
         return work(None);
     }
@@ -59,6 +65,19 @@ pub(crate) fn main() -> Exit {
         Err(error) => {
             aftermath::warn_of_no_supervisor(&error);
             work(None)
+        }
+    }
+}
+
+/// What cargo takes for its documentation tool tells us how it is called.
+fn write_down(dir: &Utf8Path, call: &RustdocCall) -> Exit {
+    match write_rustdoc_call(dir, call) {
+        Ok(()) => Exit::Passed,
+        Err(error) => {
+            Printer::emergency(&format!(
+                "error: a call of rustdoc can't be written: {error}\n"
+            ));
+            Exit::Setup
         }
     }
 }

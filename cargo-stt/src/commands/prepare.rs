@@ -13,7 +13,6 @@ use stt_core::guard::cores;
 use stt_core::id::RunId;
 use stt_core::run::Asking;
 use stt_core::run::Discovered;
-use stt_core::run::RunError;
 use stt_core::run::Session;
 use stt_core::run::Site;
 use stt_core::run::Wanted;
@@ -22,6 +21,7 @@ use stt_core::selection::BuildSelection;
 use stt_core::selection::TestSelection;
 
 use crate::commands::failure::Failure;
+use crate::env::own_program;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::printer::Printer;
@@ -75,7 +75,10 @@ impl Search<'_> {
         session: &Session,
         build: &BuildSelection,
         printer: &Printer,
-    ) -> Result<Discovered, RunError> {
+    ) -> Result<Discovered, Failure> {
+        let recorder = (build.doc || build.doctests)
+            .then(own_program)
+            .transpose()?;
         let cache = self.workspace.target_dir.join("stt/listings.json");
         let wanted = Wanted {
             workspace: self.workspace,
@@ -89,10 +92,12 @@ impl Search<'_> {
                 timeout: self.config.run.list_timeout,
                 threads: cores(),
             },
+            recorder: recorder.as_ref().map(|path| path.as_os_str()),
             chosen: self.chosen,
         };
-        session.discover(&self.site, &wanted, |line| {
+        let found = session.discover(&self.site, &wanted, |line| {
             printer.err(&format!("{line}\n"));
-        })
+        });
+        Ok(found?)
     }
 }

@@ -37,6 +37,7 @@ impl Default for Config {
                 test_threads: None,
                 max_fail: Some(NonZeroUsize::MIN),
                 run_ignored: RunIgnored::Default,
+                doctests: false,
                 default_filter: None,
                 retries: Retries::NONE,
                 slow_timeout: Duration::from_secs(60),

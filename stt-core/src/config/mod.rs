@@ -118,6 +118,8 @@ pub struct RunConfig {
     pub max_fail: Option<NonZeroUsize>,
     /// What happens to ignored tests.
     pub run_ignored: RunIgnored,
+    /// Whether documentation tests run as well, where no kind of target is asked for.
+    pub doctests: bool,
     /// An expression for the tests that run unless somebody says otherwise; `None` for all.
     pub default_filter: Option<String>,
     /// How failed tests are tried again.

@@ -84,6 +84,12 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "run.doctests",
+        doc: "Whether documentation tests run as well, where no kind of target is asked for.",
+        accepts: "true or false",
+        set: |draft, given| put(&mut draft.config.run.doctests, given.boolean()),
+    },
+    Key {
         name: DEFAULT_FILTER,
         doc: "Which tests run where nobody says otherwise: an expression in nextest's language.",
         accepts: r#"an expression such as "not test(slow)"; "" for all tests"#,

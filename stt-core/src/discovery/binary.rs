@@ -18,6 +18,7 @@ use crate::id::BinaryId;
 use crate::id::RunId;
 
 use super::cargo_config::CargoConfig;
+use super::doctests::Doctests;
 use super::environment;
 use super::layout::OutputDirs;
 use super::manifest::Harness;
@@ -56,6 +57,8 @@ pub struct TestBinary {
     pub env: Environment,
     /// The program that runs it, with that program's first arguments.
     pub runner: Option<Vec<OsString>>,
+    /// How its tests are called, where they are those of a documentation.
+    pub doctests: Option<Arc<Doctests>>,
 }
 
 /// What a test binary tests.
@@ -73,6 +76,8 @@ pub enum BinaryKind {
     Example,
     /// A bench.
     Bench,
+    /// The documentation of a library.
+    Doc,
 }
 
 /// What all test binaries of a run share.
@@ -176,17 +181,19 @@ impl BinaryKind {
             Self::Test => "test",
             Self::Example => "example",
             Self::Bench => "bench",
+            Self::Doc => "doc",
         }
     }
 
     /// The binary's name in the form that nextest made common.
-    fn id(self, package: &str, target: &str) -> BinaryId {
+    pub(super) fn id(self, package: &str, target: &str) -> BinaryId {
         BinaryId::new(match self {
             Self::Lib | Self::ProcMacro => package.to_owned(),
             Self::Test => format!("{package}::{target}"),
             Self::Bin => format!("{package}::bin/{target}"),
             Self::Example => format!("{package}::example/{target}"),
             Self::Bench => format!("{package}::bench/{target}"),
+            Self::Doc => format!("{package}::doc/{target}"),
         })
     }
 
@@ -194,7 +201,7 @@ impl BinaryKind {
     fn knows_executables(self) -> bool {
         match self {
             Self::Test | Self::Bench => true,
-            Self::Lib | Self::ProcMacro | Self::Bin | Self::Example => false,
+            Self::Lib | Self::ProcMacro | Self::Bin | Self::Example | Self::Doc => false,
         }
     }
 }
@@ -283,6 +290,7 @@ fn test_binary(
         harness: manifest.harness(kind, &artifact.target.name),
         env,
         runner: setting.config.runner(&platform).cloned(),
+        doctests: None,
         platform,
         id,
     })
@@ -342,6 +350,7 @@ pub(super) mod tests {
             harness,
             env: Arc::from([("A".into(), "b".into())]),
             runner: runner.map(|words| words.iter().map(OsString::from).collect()),
+            doctests: None,
         }
     }
 

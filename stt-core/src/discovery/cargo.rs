@@ -57,15 +57,24 @@ pub fn build_command(
     env: &Environment,
     colour: bool,
 ) -> CommandLine {
-    let mut command = CommandLine::new(cargo, cwd.to_owned(), env.clone())
+    let command = CommandLine::new(cargo, cwd.to_owned(), env.clone())
         .args(["test", "--no-run"])
         .arg("--message-format=json-render-diagnostics")
-        .arg(if colour {
-            "--color=always"
-        } else {
-            "--color=never"
-        })
+        .arg(colour_flag(colour))
         .args(selection_flags(selection));
+    with_place(command, place)
+}
+
+fn colour_flag(colour: bool) -> &'static str {
+    if colour {
+        "--color=always"
+    } else {
+        "--color=never"
+    }
+}
+
+/// Where and how cargo builds, in its own flags.
+fn with_place(mut command: CommandLine, place: &BuildPlace) -> CommandLine {
     if let Some(path) = &place.manifest_path {
         command = command.arg(format!("--manifest-path={path}"));
     }
@@ -79,6 +88,26 @@ pub fn build_command(
         .args(lock_flags(place))
         .args((0..place.cargo_verbose).map(|_| "--verbose"))
         .args(place.cargo_quiet.then_some("--quiet"))
+}
+
+/// `cargo test --doc`: builds what documentation tests need, and calls the documentation tool for each package.
+pub fn doc_command(
+    cargo: &OsStr,
+    selection: &BuildSelection,
+    place: &BuildPlace,
+    cwd: &Utf8Path,
+    env: &Environment,
+    colour: bool,
+) -> CommandLine {
+    let selection = BuildSelection {
+        doc: true,
+        ..selection.clone()
+    };
+    let command = CommandLine::new(cargo, cwd.to_owned(), env.clone())
+        .arg("test")
+        .arg(colour_flag(colour))
+        .args(selection_flags(&selection));
+    with_place(command, place)
 }
 
 /// Asks the compiler for its library directory and the `cfg` of `target`, or of the host.
@@ -111,6 +140,9 @@ fn selection_flags(selection: &BuildSelection) -> Vec<String> {
         benches,
         bench,
         all_targets,
+        doc,
+        // Cargo is asked for these by themselves.
+        doctests: _,
         features,
         all_features,
         no_default_features,
@@ -126,6 +158,7 @@ fn selection_flags(selection: &BuildSelection) -> Vec<String> {
         ("--examples", *examples),
         ("--benches", *benches),
         ("--all-targets", *all_targets),
+        ("--doc", *doc),
         ("--all-features", *all_features),
         ("--no-default-features", *no_default_features),
         ("--release", *release),
@@ -212,6 +245,8 @@ mod tests {
             benches: true,
             bench: vec!["g".into()],
             all_targets: true,
+            doc: true,
+            doctests: true,
             features: vec!["h,i".into()],
             all_features: true,
             no_default_features: true,
@@ -239,6 +274,7 @@ mod tests {
                 "--examples",
                 "--benches",
                 "--all-targets",
+                "--doc",
                 "--all-features",
                 "--no-default-features",
                 "--release",

@@ -33,6 +33,7 @@ pub struct CargoConfig {
     env_runners: BTreeMap<String, Vec<OsString>>,
     targets: Vec<String>,
     rustc: Option<OsString>,
+    rustdoc: Option<OsString>,
 }
 
 /// An entry of `[env]`.
@@ -133,6 +134,11 @@ impl CargoConfig {
         self.rustc.as_deref().unwrap_or(OsStr::new("rustc"))
     }
 
+    /// The documentation tool, where one is set.
+    pub fn rustdoc(&self) -> Option<&OsStr> {
+        self.rustdoc.as_deref()
+    }
+
     /// Takes in a file, over what is there already; `above` are the files that include it.
     fn file(&mut self, path: &Path, above: &mut Vec<PathBuf>) -> Result<(), CargoConfigError> {
         if above.iter().any(|file| file == path) {
@@ -183,6 +189,9 @@ impl CargoConfig {
         if let Some(rustc) = build.and_then(|build| build.get("rustc")?.as_str()) {
             self.rustc = Some(resolved_program(rustc.as_ref(), root));
         }
+        if let Some(rustdoc) = build.and_then(|build| build.get("rustdoc")?.as_str()) {
+            self.rustdoc = Some(resolved_program(rustdoc.as_ref(), root));
+        }
     }
 
     /// Takes in one entry of `[env]`: its fields are merged one by one over those of files above.
@@ -221,12 +230,14 @@ impl CargoConfig {
         if let Some(target) = value_of(env, variables::CARGO_BUILD_TARGET) {
             self.targets = vec![target.to_string_lossy().into_owned()];
         }
-        let rustc = [variables::RUSTC, variables::CARGO_BUILD_RUSTC]
-            .into_iter()
-            .find_map(|name| value_of(env, name));
-        if let Some(rustc) = rustc {
-            self.rustc = Some(resolved_program(rustc, cwd));
-        }
+        let tool = |names: [&str; 2]| {
+            let set = names.into_iter().find_map(|name| value_of(env, name));
+            set.map(|tool| resolved_program(tool, cwd))
+        };
+        let rustc = tool([variables::RUSTC, variables::CARGO_BUILD_RUSTC]);
+        self.rustc = rustc.or(self.rustc.take());
+        let rustdoc = tool([variables::RUSTDOC, variables::CARGO_BUILD_RUSTDOC]);
+        self.rustdoc = rustdoc.or(self.rustdoc.take());
     }
 }
 
@@ -486,6 +497,10 @@ mod tests {
         let config = config.unwrap();
         assert_eq!(config.targets(&plain), ["b"]);
         assert_eq!(config.rustc(), "my-rustc");
+        assert_eq!(config.rustdoc(), None);
+        let (_tree, config) = read(&file, &[("CARGO_BUILD_RUSTDOC", "my-rustdoc")]);
+        let config = config.unwrap();
+        assert_eq!(config.rustdoc(), Some("my-rustdoc".as_ref()));
         assert_eq!(CargoConfig::default().rustc(), "rustc");
     }
 

@@ -93,14 +93,22 @@ pub(super) fn of_binary(
             }
         }
     }
-    let ours = [
-        (variables::NEXTEST_EXECUTION_MODE, "process-per-test"),
-        (variables::NEXTEST_BINARY_ID, parts.id.as_str()),
-    ];
-    for (name, value) in of_run(setting).chain(ours) {
+    for (name, value) in ours(setting, parts.id) {
         set(name, value.as_ref());
     }
     Ok(env.into_iter().collect())
+}
+
+/// What a runner adds for every test of a binary.
+pub(super) fn ours<'a>(
+    setting: &Setting<'a>,
+    id: &'a BinaryId,
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let ours = [
+        (variables::NEXTEST_EXECUTION_MODE, "process-per-test"),
+        (variables::NEXTEST_BINARY_ID, id.as_str()),
+    ];
+    of_run(setting).chain(ours)
 }
 
 /// The environment of scripts, but for what each of them has for itself: no package is theirs.

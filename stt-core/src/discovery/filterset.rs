@@ -334,6 +334,9 @@ pub(super) fn context(default: Option<&CompiledExpr>) -> EvalContext<'_> {
     }
 }
 
+/// The kind of documentation tests, for which nextest has no word: it does not run them.
+const DOC: RustTestBinaryKind = RustTestBinaryKind::new_const("doc");
+
 /// A binary as the filters name it.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -353,6 +356,7 @@ impl Names {
             BinaryKind::Test => (RustTestBinaryKind::TEST, BuildPlatform::Target),
             BinaryKind::Example => (RustTestBinaryKind::EXAMPLE, BuildPlatform::Target),
             BinaryKind::Bench => (RustTestBinaryKind::BENCH, BuildPlatform::Target),
+            BinaryKind::Doc => (DOC, BuildPlatform::Target),
         };
         Self {
             package: PackageId::new(binary.package_id.as_str()),

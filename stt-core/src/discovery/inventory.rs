@@ -166,7 +166,8 @@ pub fn suite_summary(
                 | BinaryKind::Bin
                 | BinaryKind::Test
                 | BinaryKind::Example
-                | BinaryKind::Bench => BuildPlatform::Target,
+                | BinaryKind::Bench
+                | BinaryKind::Doc => BuildPlatform::Target,
             },
         },
         cwd: binary.cwd.clone(),

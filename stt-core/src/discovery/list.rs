@@ -47,6 +47,8 @@ pub enum Protocol {
     Libtest,
     /// The binary is one test as a whole, and is started bare, as `cargo test` does.
     Opaque,
+    /// By what tells its name from those of the others, through `rustdoc`.
+    Doctest,
 }
 
 impl Protocol {

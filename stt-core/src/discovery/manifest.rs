@@ -55,6 +55,7 @@ impl Manifest {
     /// that cargo discovered, and those have libtest.
     pub(super) fn harness(&self, kind: BinaryKind, name: &str) -> Harness {
         let key = match kind {
+            BinaryKind::Doc => return Harness::Libtest,
             BinaryKind::Lib | BinaryKind::ProcMacro => {
                 return if self.lib {
                     Harness::Custom

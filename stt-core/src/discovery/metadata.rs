@@ -115,6 +115,13 @@ impl Workspace {
     pub fn package(&self, id: &str) -> Option<&Package> {
         self.packages.get(id)
     }
+
+    /// The package in this folder, with cargo's id of it.
+    pub fn package_in(&self, dir: &Utf8Path) -> Option<(&str, &Package)> {
+        let mut packages = self.packages.iter();
+        let (id, package) = packages.find(|(_, package)| package.dir() == dir)?;
+        Some((id, package))
+    }
 }
 
 impl Package {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use crate::command::CommandLine;
 
 use super::binary::TestBinary;
+use super::doctests::doctest_command;
 use super::list::ListedTest;
 use super::list::Protocol;
 use super::variables;
@@ -27,6 +28,7 @@ pub fn test_command(
             )
         }
         Protocol::Opaque => binary.command([]),
+        Protocol::Doctest => doctest_command(binary, test),
     };
     command.extra_env = extra_env;
     command

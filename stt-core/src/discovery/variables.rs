@@ -67,6 +67,13 @@ pub const STT_PORTS: &str = "STT_PORTS";
 /// Before a number from 0 on: that one of the test's ports.
 pub const STT_PORT_PREFIX: &str = "STT_PORT_";
 
+/// Read, and set to ourselves when cargo is to tell how it would call `rustdoc --test`: the documentation tool.
+pub const RUSTDOC: &str = "RUSTDOC";
+/// Read: the documentation tool, as cargo's setting `build.rustdoc`.
+pub const CARGO_BUILD_RUSTDOC: &str = "CARGO_BUILD_RUSTDOC";
+/// Set for that: the directory into which each such call is written.
+pub const STT_DOCTEST_CALLS: &str = "STT_DOCTEST_CALLS";
+
 /// Read, and set for `cargo metadata`: where cargo builds.
 pub const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
 /// Read: cargo's home, with the last of its configuration files.

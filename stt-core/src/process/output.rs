@@ -99,6 +99,11 @@ impl Capture {
         }
     }
 
+    /// What was printed first on standard output.
+    pub fn first_of_stdout(&self) -> &[u8] {
+        &self.stdout.head
+    }
+
     /// Forgets what was kept, removes its spill files, and is ready for the next child.
     pub fn reset(&mut self) {
         self.stdout.reset();

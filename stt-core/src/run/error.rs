@@ -68,6 +68,12 @@ pub enum RunError {
         /// What it said.
         stderr: String,
     },
+    /// Cargo did not tell how documentation tests are called.
+    #[error("`cargo test --doc` failed")]
+    DocFailed {
+        /// What it said.
+        stderr: String,
+    },
     /// The answer of `cargo metadata` can't be read.
     #[error("`cargo metadata` gave an answer that can't be read")]
     Metadata(#[source] MetadataError),

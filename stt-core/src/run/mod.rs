@@ -10,6 +10,7 @@ mod claims;
 mod containers;
 mod desk;
 mod dispatcher;
+mod doctests;
 mod error;
 mod event;
 mod execute;
@@ -53,6 +54,7 @@ mod windup;
 
 use std::sync::Arc;
 
+pub use doctests::write_rustdoc_call;
 pub use error::RunError;
 pub use execute::Capturing;
 pub use execute::Job;

@@ -29,6 +29,7 @@ use crate::discovery::Toolchain;
 use crate::discovery::Workspace;
 use crate::discovery::build_command;
 use crate::discovery::build_summary;
+use crate::discovery::doc_binary;
 use crate::discovery::graph_command;
 use crate::discovery::metadata_command;
 use crate::discovery::rustc_command;
@@ -42,6 +43,7 @@ use crate::run::Session;
 use crate::run::child::ChildEnd;
 use crate::run::child::Collected;
 use crate::run::child::Lines;
+use crate::run::doctests::rustdoc;
 use crate::run::list::Asking;
 use crate::run::list::Listed;
 use crate::selection::BuildPlace;
@@ -75,6 +77,8 @@ pub struct Wanted<'a> {
     pub grace: Duration,
     /// How binaries are asked for their tests.
     pub asking: Asking<'a>,
+    /// What writes down how it is called as the documentation tool; `None` where documentation tests are not wanted.
+    pub recorder: Option<&'a OsStr>,
     /// For which tests the expressions of the selection hold: a binary that they rule out is not asked.
     pub chosen: &'a Chosen,
 }
@@ -252,7 +256,12 @@ impl Session {
         // main thread for one, and reaps it once it is dead.
         let (built, toolchain) = thread::scope(|scope| {
             let toolchain = scope.spawn(|| self.toolchain(site, &config, wanted.build));
-            let built = scope.spawn(|| self.build(site, wanted.build, wanted.colour, text));
+            let built = scope.spawn(|| {
+                if wanted.build.doc {
+                    return Ok(Built::default());
+                }
+                self.build(site, wanted.build, wanted.colour, text)
+            });
             (joined(built), joined(toolchain))
         });
         let (built, toolchain) = (built?, toolchain?);
@@ -284,13 +293,60 @@ impl Session {
             .into_iter()
             .partition(|binary| wanted.chosen.rules_out(binary));
         let listed = self.list(&binaries, wanted.asking)?;
-        Ok(Discovered {
+        let mut discovered = Discovered {
             build,
             binaries,
             skipped,
             listed,
             script_env: script_environment(&setting),
-        })
+        };
+        thread::scope(|scope| {
+            let found = scope.spawn(|| self.add_docs(&mut discovered, site, wanted, &setting));
+            joined(found)
+        })?;
+        Ok(discovered)
+    }
+
+    /// Adds the documentation tests, where they are wanted.
+    fn add_docs(
+        &self,
+        discovered: &mut Discovered,
+        site: &Site<'_>,
+        wanted: &Wanted<'_>,
+        setting: &Setting<'_>,
+    ) -> Result<(), RunError> {
+        let calls = self.rustdoc_calls(site, wanted)?;
+        let host = &setting.toolchain.host.libdir;
+        let rustdoc = rustdoc(setting.config.rustdoc().map(OsStr::to_owned), host);
+        let binaries = calls.iter().map(|call| doc_binary(call, &rustdoc, setting));
+        let binaries = match binaries.collect() {
+            Err(BinaryError::UnknownPackage { .. }) => {
+                let workspace = &self.workspace(site, true)?;
+                let setting = Setting {
+                    workspace,
+                    ..*setting
+                };
+                let binaries = calls
+                    .iter()
+                    .map(|call| doc_binary(call, &rustdoc, &setting));
+                binaries.collect()
+            }
+            binaries => binaries,
+        };
+        let binaries: Vec<_> = binaries.map_err(RunError::Binary)?;
+        let (skipped, binaries): (Vec<_>, Vec<_>) = binaries
+            .into_iter()
+            .partition(|binary| wanted.chosen.rules_out(binary));
+        let listed = self.list_docs(&binaries, wanted)?;
+        let named = binaries.into_iter().zip(&listed).map(|(binary, listed)| {
+            let doctests = binary.doctests.as_deref();
+            let doctests = doctests.map(|doc| Arc::new(doc.with_names(&listed.listing)));
+            TestBinary { doctests, ..binary }
+        });
+        discovered.binaries.extend(named);
+        discovered.skipped.extend(skipped);
+        discovered.listed.extend(listed);
+        Ok(())
     }
 
     /// Runs a command and collects what it says.

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::config::Leaks;
 use crate::discovery::PerTest;
+use crate::discovery::finds_nothing;
 use crate::discovery::variables;
 use crate::guard::OomWatch;
 use crate::guard::SlotUse;
@@ -22,6 +23,7 @@ use crate::id::RunId;
 use crate::id::TestId;
 use crate::limits::Limits;
 use crate::limits::Resources;
+use crate::outcome::TestOutcome;
 use crate::ports::Lease;
 use crate::ports::Leases;
 use crate::process::Capture;
@@ -325,6 +327,14 @@ impl Worker {
             leaks_fail: self.shared.leaks == Leaks::Fail,
         };
         let settled = settle::settled(&ended, &resources, &facts);
+        let settled = match settled {
+            Settled::Final(TestOutcome::Passed) if self.has_run_nothing() => {
+                let reason =
+                    "rustdoc finds no such test any more: sources have changed since it was listed";
+                settle::could_not_start(reason.to_owned())
+            }
+            settled @ (Settled::Final(_) | Settled::Unfinished(_)) => settled,
+        };
         let wanted = match &settled {
             Settled::Final(outcome) => outcome.is_failed() || self.shared.style.success_output,
             Settled::Unfinished(_) => false,
@@ -338,6 +348,11 @@ impl Worker {
             output: output.map(settle::captured),
             leak: settle::leak(ended.left, containers),
         }
+    }
+
+    /// Whether the harness says that it has run no test. No test says so itself before the harness has spoken.
+    fn has_run_nothing(&self) -> bool {
+        finds_nothing(self.capture.first_of_stdout())
     }
 
     /// Writes a result into the checkpoint. A test without one is the dispatcher's to write down,
