@@ -1,5 +1,7 @@
 //! Programs that run around the tests: setup and teardown scripts. Pure.
 
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,6 +95,56 @@ impl fmt::Display for ScriptCommand {
     }
 }
 
+/// A command around a test binary: `[scripts.wrapper.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapper {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What is started; the command that it wraps follows as arguments.
+    pub command: ScriptCommand,
+    /// What becomes of cargo's own runner for the target.
+    pub target_runner: TargetRunner,
+}
+
+/// What becomes of cargo's runner for a target (`target.<triple>.runner`) where there is a wrapper, in nextest's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetRunner {
+    /// It is left out.
+    #[default]
+    Ignore,
+    /// The wrapper is left out.
+    OverridesWrapper,
+    /// The wrapper is called with the runner's command line.
+    WithinWrapper,
+    /// The runner is called with the wrapper's.
+    AroundWrapper,
+}
+
+impl Wrapper {
+    /// The same with the path of its program spelled out.
+    #[must_use]
+    pub fn in_workspace(&self, root: &Utf8Path, target: &Utf8Path) -> Self {
+        let mut own = self.clone();
+        own.command.program = self.command.program(root, target);
+        own.command.relative_to = RelativeTo::None;
+        own
+    }
+
+    /// The words before the path of a test binary, for a target with this runner.
+    pub fn before<'a>(&'a self, runner: &'a [OsString]) -> Vec<&'a OsStr> {
+        let runner = runner.iter().map(OsString::as_os_str);
+        let command = &self.command;
+        let wrapper = std::iter::once(&command.program).chain(&command.args);
+        let wrapper = wrapper.map(|word| OsStr::new(word.as_str()));
+        match self.target_runner {
+            TargetRunner::OverridesWrapper if runner.len() > 0 => runner.collect(),
+            TargetRunner::Ignore | TargetRunner::OverridesWrapper => wrapper.collect(),
+            TargetRunner::WithinWrapper => wrapper.chain(runner).collect(),
+            TargetRunner::AroundWrapper => runner.chain(wrapper).collect(),
+        }
+    }
+}
+
 /// What runs around one test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestScripts {
@@ -100,18 +152,26 @@ pub struct TestScripts {
     pub setup: Vec<Arc<Script>>,
     /// Its teardown scripts.
     pub teardown: Vec<Arc<Script>>,
+    /// What it is run by.
+    pub run_wrapper: Option<Arc<Wrapper>>,
+    /// What its binary is asked for its tests by.
+    pub list_wrapper: Option<Arc<Wrapper>>,
 }
 
 impl TestScripts {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.setup.is_empty() && self.teardown.is_empty()
+        *self == Self::default()
     }
 
-    /// Adds what another place says.
+    /// Adds what a weaker place says.
     pub fn extend(&mut self, other: &Self) {
         add(&mut self.setup, &other.setup);
         add(&mut self.teardown, &other.teardown);
+        let weaker = || other.run_wrapper.clone();
+        self.run_wrapper = self.run_wrapper.take().or_else(weaker);
+        let weaker = || other.list_wrapper.clone();
+        self.list_wrapper = self.list_wrapper.take().or_else(weaker);
     }
 }
 
@@ -130,6 +190,8 @@ pub struct Scripts {
     pub setup: Vec<Arc<Script>>,
     /// `[scripts.teardown]`.
     pub teardown: Vec<Arc<Script>>,
+    /// `[scripts.wrapper]`.
+    pub wrapper: Vec<Arc<Wrapper>>,
 }
 
 impl Scripts {
@@ -141,21 +203,25 @@ impl Scripts {
         }
     }
 
-    /// Whether there is none.
+    /// Whether nothing runs before and after tests.
     pub fn is_empty(&self) -> bool {
         self.setup.is_empty() && self.teardown.is_empty()
     }
 
     /// Adds those of a stronger place: they replace others of their names, where these stand.
     pub fn extend(&mut self, stronger: Self) {
-        replace(&mut self.setup, stronger.setup);
-        replace(&mut self.teardown, stronger.teardown);
+        replace(&mut self.setup, stronger.setup, |script| &script.name);
+        replace(&mut self.teardown, stronger.teardown, |script| &script.name);
+        replace(&mut self.wrapper, stronger.wrapper, |wrapper| &wrapper.name);
     }
 }
 
-fn replace(scripts: &mut Vec<Arc<Script>>, stronger: Vec<Arc<Script>>) {
+fn replace<T>(scripts: &mut Vec<Arc<T>>, stronger: Vec<Arc<T>>, name: fn(&T) -> &Arc<str>) {
     for script in stronger {
-        match scripts.iter_mut().find(|known| known.name == script.name) {
+        match scripts
+            .iter_mut()
+            .find(|known| name(known) == name(&script))
+        {
             Some(known) => *known = script,
             None => scripts.push(script),
         }
@@ -339,6 +405,32 @@ mod tests {
         assert!(parse_variables("1A=").is_err() && parse_variables("=x").is_err());
     }
 
+    #[test]
+    fn a_wrapper_and_the_runner_of_the_target_stand_as_they_are_told_to() {
+        let runner = ["wine", "-x"].map(OsString::from);
+        let before = |target_runner, runner: &[OsString]| {
+            let wrapper = Wrapper {
+                name: "w".into(),
+                command: ScriptCommand {
+                    args: vec!["-v".to_owned()],
+                    ..command("./wrap", RelativeTo::None)
+                },
+                target_runner,
+            };
+            let wrapper = wrapper.in_workspace("/w".into(), "/t".into());
+            let words = wrapper.before(runner).join(OsStr::new(" "));
+            words.into_string().unwrap()
+        };
+        assert_eq!(before(TargetRunner::Ignore, &runner), "/w/./wrap -v");
+        let overrides = TargetRunner::OverridesWrapper;
+        assert_eq!(before(overrides, &runner), "wine -x");
+        assert_eq!(before(overrides, &[]), "/w/./wrap -v");
+        let within = TargetRunner::WithinWrapper;
+        assert_eq!(before(within, &runner), "/w/./wrap -v wine -x");
+        let around = TargetRunner::AroundWrapper;
+        assert_eq!(before(around, &runner), "wine -x /w/./wrap -v");
+    }
+
     fn script(name: &str, program: &str) -> Arc<Script> {
         Arc::new(Script {
             kind: ScriptKind::Setup,
@@ -354,7 +446,7 @@ mod tests {
     fn a_stronger_script_stands_where_the_weaker_one_stood() {
         let file = |scripts: &[(&str, &str)]| Scripts {
             setup: scripts.iter().map(|(name, of)| script(name, of)).collect(),
-            teardown: Vec::new(),
+            ..Scripts::default()
         };
         let mut scripts = file(&[("a", "x"), ("b", "x")]);
         scripts.extend(file(&[("c", "y"), ("a", "y")]));
@@ -371,7 +463,7 @@ mod tests {
     fn a_test_has_each_script_once() {
         let one = |names: &[&str]| TestScripts {
             setup: names.iter().map(|name| script(name, "x")).collect(),
-            teardown: Vec::new(),
+            ..TestScripts::default()
         };
         let mut scripts = TestScripts::default();
         assert!(scripts.is_empty());

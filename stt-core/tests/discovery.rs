@@ -371,7 +371,7 @@ fn run_all(found: &[(disc::TestBinary, disc::Listing)]) {
                 ports: &[],
                 group: None,
             });
-            start(&disc::test_command(binary, test, env));
+            start(&disc::test_command(binary, test, None, &[], env));
         }
     }
 }
@@ -507,7 +507,7 @@ fn a_mute_harness_is_one_test_and_an_ignored_test_runs_when_asked_for() {
         panic!("one test, not {asked_for:?}");
     };
     assert_eq!(&*test.name, "unit::is_ignored");
-    let printed = text(start(&disc::test_command(lib, test, Vec::new())).stdout);
+    let printed = text(start(&disc::test_command(lib, test, None, &[], Vec::new())).stdout);
     assert!(printed.contains("1 passed"), "{printed}");
 }
 

@@ -329,3 +329,52 @@ fn when_the_worker_is_killed_what_setup_has_started_ends_with_it() {
     drop(running.finish().code(42));
     lab.assert_clean();
 }
+
+#[test]
+fn a_wrapper_runs_the_tests_and_lists_the_binaries_that_it_is_for() {
+    let lab = Lab::shared("env");
+    let dir = lab.path("dumped");
+    fs_err::create_dir(&dir).expect("writable");
+    let wrap = |trace: &str| {
+        format!(
+            "command = {{ env = {{ WRAPPED = '{trace}' }}, command-line = ['sh', '-c', \
+             'echo \"$@\" >> $HOSTILE_DIR/{trace}; exec \"$@\"', 'wrap'] }}\n"
+        )
+    };
+    let text = [
+        "[scripts.wrapper.runs]\n".to_owned(),
+        wrap("runs"),
+        "[scripts.wrapper.lists]\n".to_owned(),
+        wrap("lists"),
+        "[[overrides]]\nfilter = 'binary(integration)'\nlist-wrapper = 'lists'\n".to_owned(),
+        "[[overrides]]\nfilter = 'test(=dump) & binary(integration)'\nrun-wrapper = 'runs'\n\
+         run-extra-args = ['--color', 'never']\n"
+            .to_owned(),
+    ]
+    .concat();
+    for _ in 0..2 {
+        let finished = stt(&lab, &text, &["--workspace"]).env("ENV_DUMP", &dir);
+        drop(finished.run().code(0));
+    }
+    let variables = dumped(&dir, "integration");
+    assert_eq!(variables.get("WRAPPED").map(String::as_str), Some("runs"));
+    let args = "--exact\u{1f}dump\u{1f}--nocapture\u{1f}--color\u{1f}never";
+    assert_eq!(variables.get("(arguments)").map(String::as_str), Some(args));
+    assert_eq!(dumped(&dir, "plain").get("WRAPPED"), None);
+    let trace = |name: &str| fs_err::read_to_string(lab.traces.join(name)).expect("it was left");
+    assert_eq!(trace("runs").lines().count(), 2);
+    let lists = trace("lists");
+    let lists: Vec<_> = lists.lines().collect();
+    assert_eq!(
+        lists.len(),
+        4,
+        "twice in each run, for the answer is not kept: {lists:?}"
+    );
+    assert!(
+        lists[1].ends_with("--list --format terse --ignored"),
+        "{lists:?}"
+    );
+    let text = text.replace("binary(integration)'\nlist", "test(=dump)'\nlist");
+    let refused = stt(&lab, &text, &["--workspace"]).run().code(96);
+    drop(refused.says("needs a filter without test()"));
+}

@@ -65,6 +65,7 @@ fn find(
         run: &session.new_run()?,
         env: &surroundings.vars,
         chosen: &chosen,
+        rules: &rules,
     };
     let found = search.discover(&session, &selection.build, printer)?;
     let listings = || found.listed.iter().map(|listed| &listed.listing);

@@ -41,6 +41,8 @@ pub(super) struct Search<'a> {
     pub(super) env: &'a Environment,
     /// For which tests the expressions of the selection hold.
     pub(super) chosen: &'a Chosen,
+    /// What their binaries are asked by.
+    pub(super) rules: &'a TestRules,
 }
 
 /// What each test of the selection may use, and for which tests its expressions hold.
@@ -94,6 +96,7 @@ impl Search<'_> {
             },
             recorder: recorder.as_ref().map(|path| path.as_os_str()),
             chosen: self.chosen,
+            rules: self.rules,
         };
         let found = session.discover(&self.site, &wanted, |line| {
             printer.err(&format!("{line}\n"));

@@ -170,6 +170,7 @@ impl<'a> Command<'a> {
             run: &begun.run,
             env: &begun.env,
             chosen: &chosen,
+            rules: &rules,
         };
         let found = search.discover(session, &begun.selection.build, self.printer)?;
         let listings = found.listed.iter().map(|listed| &listed.listing);

@@ -23,6 +23,7 @@ mod scripts;
 mod source;
 mod table;
 mod times;
+mod wrappers;
 
 pub use bare::check_value;
 pub use expression::DEFAULT_FILTER;

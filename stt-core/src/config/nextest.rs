@@ -20,6 +20,7 @@ use toml_edit::TableLike;
 use super::document::DEFAULT_PROFILE;
 use super::document::single_line;
 use super::groups::TEST_GROUPS;
+use super::overrides::EXTRA_ARGS;
 use super::problem::Problem;
 use super::problem::Problems;
 use super::source::Level;
@@ -42,6 +43,9 @@ const STORE: &str = "target/nextest";
 
 const PROFILE: &str = "profile";
 const THREADS_REQUIRED: &str = "threads-required";
+
+/// What a profile says of every test, and ours says in overrides only.
+const OF_ALL: [&str; 2] = [THREADS_REQUIRED, EXTRA_ARGS];
 
 /// What became of a file of nextest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +143,6 @@ fn settle(reading: &mut Reading<'_>, profiles: &[Profile], store: &Utf8Path) -> 
     let is_default = |profile: &&Profile| profile.name == DEFAULT_PROFILE;
     let default = profiles.iter().find(is_default);
     let default_junit = default.and_then(|profile| profile.junit.clone());
-    let default_requires = default.is_some_and(Profile::overrides_require_threads);
     let mut settled = Vec::new();
     for profile in profiles {
         let mut whole = profile.clone();
@@ -152,10 +155,14 @@ fn settle(reading: &mut Reading<'_>, profiles: &[Profile], store: &Utf8Path) -> 
             let value = toml_edit::Value::from(path.as_str()).to_string();
             whole.report.push(Line { value, ..junit });
         }
-        let threads = whole.threads_required.take();
-        if let Some((line, span)) = threads {
-            if default_requires && whole.name != DEFAULT_PROFILE {
-                let key = format!("{PROFILE}.{}.{THREADS_REQUIRED}", whole.name.escape_debug());
+        for key in OF_ALL {
+            let Some(at) = whole.of_all.iter().position(|(line, _)| line.key == key) else {
+                continue;
+            };
+            let (line, span) = whole.of_all.remove(at);
+            let hides = default.is_some_and(|profile| profile.says_of_tests(key));
+            if hides && whole.name != DEFAULT_PROFILE {
+                let key = format!("{PROFILE}.{}.{key}", whole.name.escape_debug());
                 let why =
                     "stt has it in overrides, and there it would hide those of the default profile";
                 reading.leave_at(span, key, why);
@@ -420,9 +427,28 @@ junit = "target/nextest/ci/junit.xml"
                 ":8:16: scripts.setup.bad: `command` can't be `3`; expected a command such as \"./up.sh --fast\" \
                  or [\"./up.sh\", \"--fast\"]",
                 ":17:1: profile.default.scripts.setup: the new file has no script `bad`",
-                ":21:1: profile.ci.scripts.run-wrapper: stt wraps no tests",
+                ":21:1: profile.ci.scripts.run-wrapper: the new file has no wrapper `w`",
             ]
         );
+    }
+
+    #[test]
+    fn wrappers_and_extra_arguments_are_ours() {
+        let text = "[scripts.wrapper.w]\ncommand = { command-line = 'wrap', relative-to = 'target' }\n\
+            target-runner = 'around-wrapper'\n\
+            [profile.default]\nrun-extra-args = ['-a']\n\
+            [[profile.default.scripts]]\nfilter = 'package(p)'\nrun-wrapper = 'w'\nlist-wrapper = 'w'\n\
+            [[profile.ci.overrides]]\nfilter = 'test(x)'\nrun-extra-args = ['-b', 'c']\n";
+        let config = whole(text, Some("ci"));
+        let args = |one: usize| config.overrides[one].extra_args.as_deref().map(<[_]>::len);
+        let wrapper = |one: usize| config.overrides[one].scripts.run_wrapper.clone();
+        assert_eq!((args(0), args(1), args(2)), (Some(2), None, Some(1)));
+        let wrapper = wrapper(1).unwrap();
+        assert_eq!(
+            wrapper.target_runner,
+            crate::script::TargetRunner::AroundWrapper
+        );
+        assert!(config.overrides[1].scripts.list_wrapper.is_some());
     }
 
     /// nextest takes a value as a whole from the first place that has it, and ours each of its keys.
@@ -496,9 +522,9 @@ junit = "target/nextest/ci/junit.xml"
             "timeout 30m cargo stt",
         ),
         (
-            "run-extra-args = ['-x']",
+            "run-extra-args = 1",
             "2:1: profile.default.run-extra-args",
-            "no arguments",
+            "a list of arguments",
         ),
         (
             "scripts = 1",
@@ -584,7 +610,7 @@ junit = "target/nextest/ci/junit.xml"
             assert!(lines[0].contains(why), "{line}: {lines:?}");
         }
         assert_eq!(said("[scripts.setup.a]\ncommand = 'x'"), [""; 0]);
-        assert_eq!(said("[scripts.wrapper.a]\ncommand = 'x'").len(), 1);
+        assert_eq!(said("[scripts.wrapper.a]\ncommand = 'x'"), [""; 0]);
         assert_eq!(said("experimental = ['setup-scripts']").len(), 1);
     }
 

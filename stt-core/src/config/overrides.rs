@@ -32,6 +32,8 @@ use super::source::Origin;
 use super::source::Source;
 use super::times;
 use super::times::TIMES;
+use super::wrappers::LIST_WRAPPER;
+use super::wrappers::RUN_WRAPPER;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
@@ -48,7 +50,9 @@ pub(super) const OVERRIDES: &str = "overrides";
 
 const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
-const KEYS: [&str; 14] = [
+/// The key for what is added to the command line of a test's binary.
+pub(super) const EXTRA_ARGS: &str = "run-extra-args";
+const KEYS: [&str; 17] = [
     FILTER,
     PLATFORM,
     limits::LIMITS,
@@ -63,6 +67,9 @@ const KEYS: [&str; 14] = [
     SCHEDULING[2],
     KINDS[0],
     KINDS[1],
+    KINDS[2],
+    KINDS[3],
+    EXTRA_ARGS,
 ];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
@@ -84,6 +91,8 @@ pub struct Override {
     pub scheduling: Scheduling,
     /// What runs around them. Of these it adds to what other overrides say.
     pub scripts: TestScripts,
+    /// What is added to the command line of their binary, where it says something of that.
+    pub extra_args: Option<Arc<[String]>>,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -105,6 +114,7 @@ pub(super) struct OverrideDraft {
     /// Where the group is named.
     group: Option<Origin>,
     scripts: Named,
+    extra_args: Option<Arc<[String]>>,
     pub(super) origin: Origin,
 }
 
@@ -169,6 +179,7 @@ impl OverrideDraft {
             times: self.times,
             scheduling: self.scheduling,
             scripts: self.scripts.resolve(scripts),
+            extra_args: self.extra_args,
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -182,7 +193,7 @@ impl Override {
         self.retries = None;
         let sets = self.limits.is_some() || self.ports.is_some();
         let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
-        let sets = sets || !self.scripts.is_empty();
+        let sets = sets || !self.scripts.is_empty() || self.extra_args.is_some();
         sets.then_some(self)
     }
 }
@@ -221,6 +232,19 @@ impl fmt::Display for Override {
                 let names = names.collect::<Vec<_>>().join(", ");
                 writeln!(f, "{} = [{names}]", kind.name())?;
             }
+        }
+        let wrappers = [
+            (RUN_WRAPPER, &self.scripts.run_wrapper),
+            (LIST_WRAPPER, &self.scripts.list_wrapper),
+        ];
+        for (key, wrapper) in wrappers {
+            if let Some(wrapper) = wrapper {
+                writeln!(f, "{key} = {}", quoted(&wrapper.name))?;
+            }
+        }
+        if let Some(args) = &self.extra_args {
+            let args: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
+            writeln!(f, "{EXTRA_ARGS} = [{}]", args.join(", "))?;
         }
         Ok(())
     }
@@ -276,7 +300,7 @@ fn read_one(
     let (mut filter, mut platform, mut set) = (None, None, None);
     let (mut ports, mut retries, mut group) = (None, None, None);
     let (mut times, mut scheduling) = (TestTimes::default(), Scheduling::default());
-    let mut scripts = Named::default();
+    let (mut scripts, mut extra_args) = (Named::default(), None);
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -305,6 +329,7 @@ fn read_one(
             name if KINDS.contains(&name) => {
                 scripts::read_names(reader, &mut scripts, name, item, value, source);
             }
+            EXTRA_ARGS => extra_args = words(reader, item, value),
             other => {
                 reader.no_such_key(table, other, item, "an override", KEYS);
             }
@@ -320,8 +345,9 @@ fn read_one(
         return None;
     }
     let place = reader.place(span.clone());
-    let sets = set.is_some() || ports.is_some() || retries.is_some();
-    if !sets && times.is_empty() && scheduling.is_empty() && scripts.is_empty() {
+    let sets = set.is_some() || ports.is_some() || retries.is_some() || extra_args.is_some();
+    let sets = sets || !times.is_empty() || !scheduling.is_empty();
+    if !sets && scripts.is_empty() {
         let message = "this override sets nothing".to_owned();
         let expected = format!("what it may set is {}", KEYS[2..].join(", "));
         reader.report(span, message, Some(expected));
@@ -337,6 +363,7 @@ fn read_one(
         scheduling,
         group,
         scripts,
+        extra_args,
         origin: Origin { source, place },
     })
 }
@@ -372,6 +399,20 @@ fn platform_of(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Opti
             None
         }
     }
+}
+
+/// A list of arguments.
+fn words(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<Arc<[String]>> {
+    let words = item.as_array().and_then(|list| {
+        let words = list.iter().map(|value| value.as_str().map(str::to_owned));
+        words.collect::<Option<Vec<_>>>()
+    });
+    let words = words.filter(|words| !words.iter().any(|word| word.contains('\0')));
+    if words.is_none() {
+        let expected = r#"a list of arguments such as ["--test-threads", "1"]"#;
+        reader.refuse(span, EXTRA_ARGS, &super::document::given(item), expected);
+    }
+    words.map(Arc::from)
 }
 
 /// A text that is not empty; whatever else there is, is a problem.

@@ -60,6 +60,12 @@ fn with_note(place: &str, expected: &str) -> String {
 #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n\n"))]
 pub struct Problems(pub(super) Vec<Problem>);
 
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
 impl Problems {
     /// Whether nothing is wrong.
     ///

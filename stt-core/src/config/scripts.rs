@@ -17,6 +17,10 @@ use super::source::Origin;
 use super::source::Source;
 use super::times;
 use super::times::TIMES;
+use super::wrappers;
+use super::wrappers::LIST_WRAPPER;
+use super::wrappers::RUN_WRAPPER;
+use super::wrappers::WRAPPER;
 use crate::script::RelativeTo;
 use crate::script::Script;
 use crate::script::ScriptCommand;
@@ -29,8 +33,11 @@ use crate::times::TestTimes;
 /// The section.
 pub(super) const SCRIPTS: &str = "scripts";
 
-/// The keys of an override, and the tables of the section.
-pub(super) const KINDS: [&str; 2] = ["setup", "teardown"];
+/// The keys of an override.
+pub(super) const KINDS: [&str; 4] = ["setup", "teardown", RUN_WRAPPER, LIST_WRAPPER];
+
+/// The tables of the section.
+const TABLES: [&str; 3] = [KINDS[0], KINDS[1], WRAPPER];
 
 /// The keys of a script.
 const KEYS: [&str; 7] = [
@@ -42,7 +49,7 @@ const KEYS: [&str; 7] = [
     CAPTURE_STDOUT,
     CAPTURE_STDERR,
 ];
-const COMMAND: &str = "command";
+pub(super) const COMMAND: &str = "command";
 const CAPTURE_STDOUT: &str = "capture-stdout";
 const CAPTURE_STDERR: &str = "capture-stderr";
 
@@ -59,12 +66,13 @@ const EXAMPLE: &str = "a script is a table such as [scripts.setup.db]";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Named {
     names: Vec<(ScriptKind, String, Origin)>,
+    wrappers: wrappers::Named,
 }
 
 impl Named {
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.names.is_empty() && self.wrappers.is_empty()
     }
 
     /// The names of which there is no script among the `known`.
@@ -88,7 +96,8 @@ impl Named {
                 expected: Some(expected),
             }
         });
-        problems.collect()
+        let wrappers = self.wrappers.problems(known, whose);
+        problems.chain(wrappers).collect()
     }
 
     /// The scripts, in the order in which they are defined.
@@ -100,9 +109,12 @@ impl Named {
             };
             scripts.of(kind).iter().filter(is_named).cloned().collect()
         };
+        let [run_wrapper, list_wrapper] = self.wrappers.resolve(scripts);
         TestScripts {
             setup: of(ScriptKind::Setup),
             teardown: of(ScriptKind::Teardown),
+            run_wrapper,
+            list_wrapper,
         }
     }
 }
@@ -112,7 +124,7 @@ fn kind_of(name: &str) -> Option<ScriptKind> {
     kinds.into_iter().find(|kind| kind.name() == name)
 }
 
-/// Reads one of the [`KINDS`] of an override: a name, or a list of names.
+/// Reads one of the [`KINDS`] of an override: a name, or for scripts also a list of names.
 pub(super) fn read_names(
     reader: &mut Reader<'_>,
     named: &mut Named,
@@ -121,7 +133,9 @@ pub(super) fn read_names(
     span: Range<usize>,
     source: Source,
 ) {
-    let Some(kind) = kind_of(key) else { return };
+    let Some(kind) = kind_of(key) else {
+        return wrappers::read_name(reader, &mut named.wrappers, key, item, span, source);
+    };
     let names: Option<Vec<String>> = match (item.as_str(), item.as_array()) {
         (Some(name), _) => Some(vec![name.to_owned()]),
         (None, Some(list)) => {
@@ -155,27 +169,41 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &dyn TableLike, item: &Item) 
     for (name, item) in section.iter() {
         match kind_of(name) {
             Some(kind) => {
-                let read = read_kind(reader, kind, section, item);
+                let read = read_kind(reader, kind.name(), section, item, |reader, one| {
+                    read_script(reader, kind, one)
+                });
                 match kind {
                     ScriptKind::Setup => scripts.setup = read,
                     ScriptKind::Teardown => scripts.teardown = read,
                 }
             }
-            None => reader.no_such_key(section, name, item, &format!("`{SCRIPTS}`"), KINDS),
+            None if name == WRAPPER => {
+                scripts.wrapper = read_kind(reader, WRAPPER, section, item, wrappers::read);
+            }
+            None => reader.no_such_key(section, name, item, &format!("`{SCRIPTS}`"), TABLES),
         }
     }
     scripts
 }
 
-fn read_kind(
+/// The table that defines a script.
+pub(super) struct Defined<'a> {
+    pub(super) name: &'a str,
+    pub(super) table: &'a dyn TableLike,
+    /// Where its name stands.
+    pub(super) span: Range<usize>,
+}
+
+fn read_kind<T>(
     reader: &mut Reader<'_>,
-    kind: ScriptKind,
+    kind: &str,
     section: &dyn TableLike,
     item: &Item,
-) -> Vec<Arc<Script>> {
+    mut read: impl FnMut(&mut Reader<'_>, Defined<'_>) -> Option<T>,
+) -> Vec<Arc<T>> {
     let Some(table) = item.as_table_like() else {
-        let message = format!("`{SCRIPTS}.{}` holds scripts by their names", kind.name());
-        let span = key_span(section, kind.name(), item);
+        let message = format!("`{SCRIPTS}.{kind}` holds scripts by their names");
+        let span = key_span(section, kind, item);
         reader.report(span, message, Some(EXAMPLE.to_owned()));
         return Vec::new();
     };
@@ -188,23 +216,19 @@ fn read_kind(
             reader.report(span, message, Some(NAME_RULE.to_owned()));
             continue;
         }
-        let Some(script) = item.as_table_like() else {
+        let Some(table) = item.as_table_like() else {
             let message = format!("`{shown}` is not a script");
             reader.report(span, message, Some(EXAMPLE.to_owned()));
             continue;
         };
-        scripts.extend(read_script(reader, kind, name, script, span).map(Arc::new));
+        let one = Defined { name, table, span };
+        scripts.extend(read(reader, one).map(Arc::new));
     }
     scripts
 }
 
-fn read_script(
-    reader: &mut Reader<'_>,
-    kind: ScriptKind,
-    name: &str,
-    table: &dyn TableLike,
-    span: Range<usize>,
-) -> Option<Script> {
+fn read_script(reader: &mut Reader<'_>, kind: ScriptKind, one: Defined<'_>) -> Option<Script> {
+    let Defined { name, table, span } = one;
     let mut command = None;
     let mut times = TestTimes::default();
     let (mut capture_stdout, mut capture_stderr) = (false, false);
@@ -226,9 +250,7 @@ fn read_script(
         }
     }
     let Some(command) = command else {
-        let message = format!("`{name}` does not say what is to be run");
-        let expected = format!("it needs `{COMMAND}`: {A_COMMAND}");
-        reader.report(span, message, Some(expected));
+        reader.no_command(name, span);
         return None;
     };
     Some(Script {
@@ -241,7 +263,21 @@ fn read_script(
     })
 }
 
-fn read_command(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<ScriptCommand> {
+impl Reader<'_> {
+    /// Reports a script without a command.
+    pub(super) fn no_command(&mut self, name: &str, span: Range<usize>) {
+        let message = format!("`{name}` does not say what is to be run");
+        let expected = format!("it needs `{COMMAND}`: {A_COMMAND}");
+        self.report(span, message, Some(expected));
+    }
+}
+
+/// Reads a command: a line, a list of words, or a table that says more.
+pub(super) fn read_command(
+    reader: &mut Reader<'_>,
+    item: &Item,
+    span: Range<usize>,
+) -> Option<ScriptCommand> {
     let Some(table) = item.as_table_like() else {
         return words(reader, COMMAND, item, span);
     };

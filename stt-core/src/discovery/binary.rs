@@ -16,6 +16,7 @@ use crate::command::CommandLine;
 use crate::command::Environment;
 use crate::id::BinaryId;
 use crate::id::RunId;
+use crate::script::Wrapper;
 
 use super::cargo_config::CargoConfig;
 use super::doctests::Doctests;
@@ -59,6 +60,8 @@ pub struct TestBinary {
     pub runner: Option<Vec<OsString>>,
     /// How its tests are called, where they are those of a documentation.
     pub doctests: Option<Arc<Doctests>>,
+    /// What it is asked for its tests by.
+    pub list_wrapper: Option<Arc<Wrapper>>,
 }
 
 /// What a test binary tests.
@@ -207,16 +210,30 @@ impl BinaryKind {
 }
 
 impl TestBinary {
-    /// The command that starts the binary with `args`, through its runner if there is one.
-    pub(super) fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> CommandLine {
+    /// The command that starts the binary with `args`, through its runner if there is one, and a wrapper.
+    pub(super) fn command<'a>(
+        &self,
+        wrapper: Option<&Wrapper>,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> CommandLine {
         let env = self.env.clone();
-        let command = match self.runner.as_deref() {
-            Some([program, first @ ..]) => CommandLine::new(program, self.cwd.clone(), env)
+        let runner = self.runner.as_deref().unwrap_or_default();
+        let before = match wrapper {
+            Some(wrapper) => wrapper.before(runner),
+            None => runner.iter().map(OsString::as_os_str).collect(),
+        };
+        let command = match before.split_first() {
+            Some((program, first)) => CommandLine::new(program, self.cwd.clone(), env)
                 .args(first)
                 .arg(&self.path),
-            Some([]) | None => CommandLine::new(&self.path, self.cwd.clone(), env),
+            None => CommandLine::new(&self.path, self.cwd.clone(), env),
         };
-        command.args(args)
+        let own = wrapper.map(|wrapper| &wrapper.command.env);
+        own.into_iter()
+            .flatten()
+            .fold(command.args(args), |command, (name, value)| {
+                command.env(name, value)
+            })
     }
 }
 
@@ -291,6 +308,7 @@ fn test_binary(
         env,
         runner: setting.config.runner(&platform).cloned(),
         doctests: None,
+        list_wrapper: None,
         platform,
         id,
     })
@@ -351,6 +369,7 @@ pub(super) mod tests {
             env: Arc::from([("A".into(), "b".into())]),
             runner: runner.map(|words| words.iter().map(OsString::from).collect()),
             doctests: None,
+            list_wrapper: None,
         }
     }
 
@@ -379,10 +398,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_runner_stands_before_the_binary() {
-        let plain = binary(Harness::Libtest, None).command(["--list"]);
+        let plain = binary(Harness::Libtest, None).command(None, ["--list"]);
         assert_eq!(plain.shown(), "/t/debug/deps/it-1 --list");
         assert_eq!(plain.cwd, "/w/p");
-        let run = binary(Harness::Libtest, Some(&["wine", "-x"])).command(["--list"]);
+        let run = binary(Harness::Libtest, Some(&["wine", "-x"])).command(None, ["--list"]);
         assert_eq!(run.shown(), "wine -x /t/debug/deps/it-1 --list");
     }
 

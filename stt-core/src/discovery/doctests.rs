@@ -180,6 +180,7 @@ pub fn doc_binary(
         harness: Harness::Libtest,
         env: env.into(),
         runner: None,
+        list_wrapper: None,
         doctests: Some(Arc::new(Doctests {
             args: call.args.clone(),
             libraries: libraries.collect(),
@@ -299,6 +300,7 @@ mod tests {
     fn doc_tests(names: &[&str]) -> TestBinary {
         TestBinary {
             path: "/s/bin/rustdoc".into(),
+            list_wrapper: None,
             doctests: Some(Arc::new(Doctests {
                 args: vec!["--test".into(), "src/lib.rs".into()],
                 dir: "/w/p".into(),

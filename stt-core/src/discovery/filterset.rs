@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use cargo_metadata::cargo_platform::Platform;
 use guppy::PackageId;
 use guppy::graph::PackageGraph;
@@ -24,13 +25,16 @@ use nextest_metadata::TestCaseName;
 
 use crate::config::Filter;
 use crate::config::LimitsChoice;
+use crate::config::Origin;
 use crate::config::Override;
+use crate::config::Problem;
 use crate::config::Problems;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
 use crate::scheduling::Scheduling;
 use crate::script::TestScripts;
+use crate::script::Wrapper;
 use crate::times::TestTimes;
 
 use super::binary::BinaryKind;
@@ -58,6 +62,8 @@ struct Rule {
     times: TestTimes,
     scheduling: Scheduling,
     scripts: TestScripts,
+    extra_args: Option<Arc<[String]>>,
+    origin: Origin,
 }
 
 /// Why there are no rules.
@@ -141,6 +147,8 @@ impl TestRules {
                 times: one.times,
                 scheduling: one.scheduling.clone(),
                 scripts: one.scripts.clone(),
+                extra_args: one.extra_args.clone(),
+                origin: one.origin.clone(),
             });
         }
         Problems::none_of(problems).map_err(FiltersetError::Filters)?;
@@ -158,6 +166,48 @@ impl TestRules {
         self
     }
 
+    /// Spells out the paths of wrappers.
+    #[must_use]
+    pub fn in_workspace(mut self, root: &Utf8Path, target: &Utf8Path) -> Self {
+        for rule in &mut self.rules {
+            let scripts = &mut rule.scripts;
+            for wrapper in [&mut scripts.run_wrapper, &mut scripts.list_wrapper] {
+                let relative = wrapper.take();
+                *wrapper = relative.map(|one| Arc::new(one.in_workspace(root, target)));
+            }
+        }
+        self
+    }
+
+    /// What a binary is asked for its tests by.
+    ///
+    /// # Errors
+    /// Only its tests could tell whether a rule with a wrapper holds.
+    pub fn list_wrapper(
+        &self,
+        binary: &TestBinary,
+    ) -> Result<Option<Arc<Wrapper>>, FiltersetError> {
+        let names = Names::of(binary);
+        let (query, context) = (names.query(), self.context());
+        let target = &binary.platform;
+        for rule in &self.rules {
+            let Some(wrapper) = &rule.scripts.list_wrapper else {
+                continue;
+            };
+            let platform = rule.platform.as_ref();
+            if platform.is_some_and(|platform| !platform.matches(&target.triple, &target.cfg)) {
+                continue;
+            }
+            let filter = rule.filter.as_ref();
+            match filter.map_or(Some(true), |one| one.matches_binary(&query, &context)) {
+                Some(true) => return Ok(Some(Arc::clone(wrapper))),
+                Some(false) => {}
+                None => return Err(FiltersetError::Filters(of_tests(&rule.origin, binary))),
+            }
+        }
+        Ok(None)
+    }
+
     fn context(&self) -> EvalContext<'_> {
         context(self.default_filter.as_ref())
     }
@@ -170,7 +220,8 @@ impl TestRules {
         let mut limits = Choice::new();
         let mut ports = Choice::new();
         let mut retries = Choice::new();
-        let (mut times, mut scheduling, mut scripts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut times, mut scheduling) = (Vec::new(), Vec::new());
+        let (mut scripts, mut extra_args) = (Vec::new(), Vec::new());
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -202,6 +253,9 @@ impl TestRules {
             if !rule.scripts.is_empty() {
                 scripts.push((filter, &rule.scripts));
             }
+            if let Some(args) = &rule.extra_args {
+                extra_args.push((filter, args));
+            }
         }
         limits.add(None, self.default.as_ref());
         BinaryRules {
@@ -213,8 +267,24 @@ impl TestRules {
             times,
             scheduling,
             scripts,
+            extra_args,
         }
     }
+}
+
+/// What is wrong where only its tests could tell who lists them.
+fn of_tests(origin: &Origin, binary: &TestBinary) -> Problems {
+    let expected = "`list-wrapper` needs a filter without test(), which holds for whole binaries";
+    Problems::from(Problem {
+        source: origin.source,
+        place: origin.place.clone(),
+        key: Some("overrides.list-wrapper".to_owned()),
+        message: format!(
+            "whether a wrapper lists `{}` depends on its tests",
+            binary.id
+        ),
+        expected: Some(expected.to_owned()),
+    })
 }
 
 /// What the rules say of the tests of one binary.
@@ -231,6 +301,8 @@ pub struct BinaryRules<'a> {
     scheduling: Vec<(Option<&'a CompiledExpr>, &'a Scheduling)>,
     /// The same of what runs around them.
     scripts: Vec<(Option<&'a CompiledExpr>, &'a TestScripts)>,
+    /// The same of what is added to their command lines.
+    extra_args: Vec<(Option<&'a CompiledExpr>, &'a Arc<[String]>)>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -272,6 +344,11 @@ impl<'a> BinaryRules<'a> {
             scripts.extend(held);
         }
         (!scripts.is_empty()).then_some(scripts)
+    }
+
+    /// What is added to the command line of a test's binary; `None` where nothing is said of that.
+    pub fn extra_args(&self, test: &str) -> Option<&'a Arc<[String]>> {
+        self.held(&self.extra_args, test).next().copied()
     }
 
     /// What of these holds for a test, the strongest first.
@@ -387,10 +464,7 @@ impl Names {
     }
 }
 
-fn compile(
-    filter: &Filter,
-    context: &ParseContext<'_>,
-) -> Result<CompiledExpr, Vec<crate::config::Problem>> {
+fn compile(filter: &Filter, context: &ParseContext<'_>) -> Result<CompiledExpr, Vec<Problem>> {
     let text = filter.text.clone();
     let kind = FiltersetKind::OverrideFilter;
     Filterset::parse(text, context, kind, &KnownGroups::Unavailable)

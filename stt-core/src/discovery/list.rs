@@ -152,9 +152,10 @@ fn said(stderr: &str) -> String {
 /// The two calls that list the tests of a binary: all of them, and the ignored ones.
 pub fn list_commands(binary: &TestBinary) -> [CommandLine; 2] {
     let plain = ["--list", "--format", "terse"];
+    let wrapper = binary.list_wrapper.as_deref();
     [
-        binary.command(plain),
-        binary.command(plain.into_iter().chain(["--ignored"])),
+        binary.command(wrapper, plain),
+        binary.command(wrapper, plain.into_iter().chain(["--ignored"])),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use crate::command::CommandLine;
+use crate::script::Wrapper;
 
 use super::binary::TestBinary;
 use super::doctests::doctest_command;
@@ -10,11 +11,13 @@ use super::list::ListedTest;
 use super::list::Protocol;
 use super::variables;
 
-/// The command that runs one test: `BIN --exact NAME --nocapture [--ignored]`, or the bare binary
-/// where that is one test as a whole. `extra_env` is what [`per_test`](super::per_test) says.
+/// The command that runs one test: `BIN --exact NAME --nocapture [--ignored] [EXTRA…]`, or the bare binary
+/// where that is one test as a whole, behind its wrapper. `extra_env` is what [`per_test`](super::per_test) says.
 pub fn test_command(
     binary: &TestBinary,
     test: &ListedTest,
+    wrapper: Option<&Wrapper>,
+    extra_args: &[String],
     extra_env: Vec<(OsString, OsString)>,
 ) -> CommandLine {
     let mut command = match test.protocol {
@@ -22,16 +25,21 @@ pub fn test_command(
             // An ignored test runs only with this flag, and any other only without it.
             let ignored = test.ignored.then_some("--ignored");
             binary.command(
+                wrapper,
                 ["--exact", &test.name, "--nocapture"]
                     .into_iter()
                     .chain(ignored),
             )
         }
-        Protocol::Opaque => binary.command([]),
-        Protocol::Doctest => doctest_command(binary, test),
+        Protocol::Opaque => binary.command(wrapper, []),
+        Protocol::Doctest => {
+            let mut command = doctest_command(binary, test);
+            command.extra_env.extend(extra_env);
+            return command;
+        }
     };
-    command.extra_env = extra_env;
-    command
+    command.extra_env.extend(extra_env);
+    command.args(extra_args)
 }
 
 /// The command, for a program that finds so many listening sockets as its descriptors 3, 4 and so on. It is told of them
@@ -58,6 +66,9 @@ mod tests {
     use super::*;
     use crate::discovery::binary::tests::binary;
     use crate::discovery::manifest::Harness;
+    use crate::script::RelativeTo;
+    use crate::script::ScriptCommand;
+    use crate::script::TargetRunner;
 
     #[test]
     fn a_test_is_called_by_its_exact_name() {
@@ -81,9 +92,44 @@ mod tests {
                 bench: false,
                 protocol,
             };
-            let command = test_command(&binary(Harness::Libtest, None), &test, Vec::new());
+            let command = test_command(
+                &binary(Harness::Libtest, None),
+                &test,
+                None,
+                &[],
+                Vec::new(),
+            );
             assert_eq!(command.shown(), shown);
         }
+    }
+
+    #[test]
+    fn a_wrapper_stands_before_the_binary_and_extra_arguments_behind_the_name() {
+        let wrapper = Wrapper {
+            name: "w".into(),
+            command: ScriptCommand {
+                program: "/w/wrap".to_owned(),
+                args: vec!["-v".to_owned()],
+                relative_to: RelativeTo::None,
+                env: vec![("W".to_owned(), "1".to_owned())],
+            },
+            target_runner: TargetRunner::AroundWrapper,
+        };
+        let test = ListedTest {
+            name: "a".into(),
+            ignored: false,
+            bench: false,
+            protocol: Protocol::Libtest,
+        };
+        let binary = binary(Harness::Libtest, Some(&["wine"]));
+        let extra = ["--report-time".to_owned()];
+        let env = vec![("T".into(), "2".into())];
+        let command = test_command(&binary, &test, Some(&wrapper), &extra, env);
+        assert_eq!(
+            command.shown(),
+            "wine /w/wrap -v /t/debug/deps/it-1 --exact a --nocapture --report-time"
+        );
+        assert_eq!(command.extra_env.len(), 2);
     }
 
     #[test]
@@ -114,7 +160,7 @@ mod tests {
             protocol: Protocol::Opaque,
         };
         let extra_env = vec![("STT_ATTEMPT".into(), "1".into())];
-        let command = test_command(&binary, &test, extra_env.clone());
+        let command = test_command(&binary, &test, None, &[], extra_env.clone());
         assert!(Arc::ptr_eq(&command.env, &binary.env));
         assert_eq!(command.extra_env, extra_env);
         assert_eq!(command.shown(), "r /t/debug/deps/it-1");

@@ -72,7 +72,9 @@ impl Session {
             match answer? {
                 Err(fault) => faults.push(fault),
                 Ok((key, listing, hash)) => {
-                    cache.keep_listing(&key, binary, &listing);
+                    if binary.list_wrapper.is_none() {
+                        cache.keep_listing(&key, binary, &listing);
+                    }
                     cache.keep_hash(&key, hash);
                     listed.push(Listed {
                         listing,
@@ -133,7 +135,9 @@ impl Session {
             Some(hash) => hash,
             None => hash_file(&binary.path).map_err(read)?,
         };
-        if let Some(listing) = cache.listing(&key, binary) {
+        // A wrapper may have another answer each time.
+        let known = cache.listing(&key, binary);
+        if let Some(listing) = known.filter(|_| binary.list_wrapper.is_none()) {
             return Ok(Ok((key, listing.clone(), hash)));
         }
         let [plain, ignored] = list_commands(binary);

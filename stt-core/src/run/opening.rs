@@ -98,7 +98,12 @@ pub fn config_hash(config: &Config) -> ContentHash {
     let overrides = config.overrides.iter().map(|one| {
         let filter = one.filter.as_ref().map(|filter| &filter.text);
         let sets = (&one.limits, &one.ports, &one.retries, one.times);
-        (filter, &one.platform, sets)
+        let wrapper = &one.scripts.run_wrapper;
+        let starts = (
+            wrapper.as_ref().map(|wrapper| &wrapper.command),
+            &one.extra_args,
+        );
+        (filter, &one.platform, sets, starts)
     });
     let parts = (
         run.slow_timeout,

@@ -81,6 +81,8 @@ pub struct Wanted<'a> {
     pub recorder: Option<&'a OsStr>,
     /// For which tests the expressions of the selection hold: a binary that they rule out is not asked.
     pub chosen: &'a Chosen,
+    /// What the tests are asked for by.
+    pub rules: &'a TestRules,
 }
 
 /// The test binaries of a workspace, and the tests in each of them.
@@ -134,7 +136,9 @@ impl Session {
             self.learn_dependencies(site, workspace)?;
         }
         let metadata = workspace.take_answer();
-        TestRules::new(&config.overrides, default, &metadata).map_err(RunError::Filters)
+        let rules = TestRules::new(&config.overrides, default, &metadata);
+        let rules = rules.map_err(RunError::Filters)?;
+        Ok(rules.in_workspace(&workspace.root, &workspace.target_dir))
     }
 
     /// For which tests the expressions of a selection hold. It comes before [`Session::test_rules`], which
@@ -289,9 +293,13 @@ impl Session {
         };
         let binaries = binaries.map_err(RunError::Binary)?;
         let build = build_summary(&built, &setting, &binaries);
-        let (skipped, binaries): (Vec<_>, Vec<_>) = binaries
+        let (skipped, mut binaries): (Vec<_>, Vec<_>) = binaries
             .into_iter()
             .partition(|binary| wanted.chosen.rules_out(binary));
+        for binary in &mut binaries {
+            let wrapper = wanted.rules.list_wrapper(binary);
+            binary.list_wrapper = wrapper.map_err(RunError::Filters)?;
+        }
         let listed = self.list(&binaries, wanted.asking)?;
         let mut discovered = Discovered {
             build,

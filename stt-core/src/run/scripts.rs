@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 
@@ -52,10 +54,12 @@ const MOST: u64 = 1 << 20;
 /// A script by its name, with what it has written.
 type OfScript = (Arc<str>, Vec<(String, String)>);
 
-/// The variables that setup scripts have written, in the order in which these ran.
+/// What scripts have left for the tests: the variables that they have written, in the order in which they ran.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     of: Mutex<Vec<OfScript>>,
+    /// Whether one has been started.
+    begun: AtomicBool,
 }
 
 impl Written {
@@ -63,6 +67,11 @@ impl Written {
     pub(crate) fn for_test(&self, scripts: &TestScripts) -> Vec<(OsString, OsString)> {
         let named = |name: &str| scripts.setup.iter().any(|script| *script.name == *name);
         self.of_those(named)
+    }
+
+    /// Whether scripts may have left processes running, too.
+    pub(crate) fn may_have_helpers(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     fn all(&self) -> Vec<(OsString, OsString)> {
@@ -239,6 +248,7 @@ impl Worker {
         self.capture.reset();
         // Where there is no group for it, its family is found by other means, as a test's is.
         drop(self.control.begin(None));
+        shared.written.begun.store(true, Ordering::Relaxed);
         let child = match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => child,
             Err(error) => {

@@ -423,7 +423,8 @@ impl Shared {
                 .leak_timeout(order.test)
                 .unwrap_or(self.leak_timeout),
             marker: Marker::new([run, (variables::STT_TEST_ID, test.as_str())]),
-            exclusive: order.alone,
+            // What is younger than a lone test is its own only where nobody else starts anything.
+            exclusive: order.alone && !self.written.may_have_helpers(),
             leaves: false,
         }
     }

@@ -61,6 +61,8 @@ struct Case {
     scheduling: Option<Box<Scheduling>>,
     /// What runs around it; `None` where that is nothing.
     scripts: Option<Box<TestScripts>>,
+    /// What is added to its command line; `None` for nothing.
+    extra_args: Option<Arc<[String]>>,
 }
 
 impl Suite {
@@ -103,6 +105,7 @@ impl Suite {
                     times: rules.times(&test.name).map(Box::new),
                     scheduling: rules.scheduling(&test.name).map(Box::new),
                     scripts: rules.scripts(&test.name).map(Box::new),
+                    extra_args: rules.extra_args(&test.name).cloned(),
                 });
             }
         }
@@ -280,7 +283,14 @@ impl Suite {
     pub(crate) fn command(&self, test: usize, facts: PerTest<'_>) -> CommandLine {
         let case = &self.cases[test];
         let ports = facts.ports.len();
-        let command = test_command(&self.binaries[case.binary], &case.test, per_test(facts));
+        let scripts = case.scripts.as_deref();
+        let command = test_command(
+            &self.binaries[case.binary],
+            &case.test,
+            scripts.and_then(|scripts| scripts.run_wrapper.as_deref()),
+            case.extra_args.as_deref().unwrap_or_default(),
+            per_test(facts),
+        );
         let listens = case.ports.as_ref().is_some_and(|ports| ports.listen);
         if listens && ports > 0 {
             with_sockets(command, ports)

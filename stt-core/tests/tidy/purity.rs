@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 73] = [
+pub(crate) const PURE: [&str; 74] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/resume",
@@ -21,6 +21,7 @@ pub(crate) const PURE: [&str; 73] = [
     "config/retries",
     "config/scripts",
     "config/times",
+    "config/wrappers",
     "container",
     "containers/answer",
     "containers/discovery",

@@ -133,8 +133,8 @@ pub(super) struct Reading<'a> {
     pub(super) in_default: bool,
     /// The groups of tests that were carried over.
     pub(super) groups: Vec<String>,
-    /// The setup scripts that were.
-    pub(super) scripts: Vec<String>,
+    /// The scripts and wrappers that were, each with its kind.
+    pub(super) scripts: Vec<(&'static str, String)>,
     pub(super) left_out: Vec<LeftOut>,
 }
 

@@ -4,6 +4,9 @@ use toml_edit::Key;
 use toml_edit::TableLike;
 
 use super::super::scripts::SCRIPTS;
+use super::super::wrappers::LIST_WRAPPER;
+use super::super::wrappers::RUN_WRAPPER;
+use super::super::wrappers::WRAPPER;
 use super::reading::Entry;
 use super::reading::Home;
 use super::reading::Listed;
@@ -17,6 +20,14 @@ use super::written::Script;
 
 const SETUP: &str = "setup";
 
+/// A table as a file has it.
+fn text_of(header: &str, lines: &[Line]) -> String {
+    let lines = lines
+        .iter()
+        .map(|line| format!("{} = {}\n", line.key, line.value));
+    format!("{header}\n{}", lines.collect::<String>())
+}
+
 impl Reading<'_> {
     /// `[scripts]`. What is not carried over is named, and not asked for by any test.
     pub(super) fn scripts(&mut self, whole: &Entry<'_>) -> Vec<Script> {
@@ -28,7 +39,7 @@ impl Reading<'_> {
         for (kind, entry) in self.entries(kinds, &whole.key) {
             match (kind, entry.item.as_table_like()) {
                 (SETUP, Some(table)) => scripts.extend(self.setup_scripts(table, &entry.key)),
-                ("wrapper", _) => self.leave(&entry, "stt wraps no tests"),
+                (WRAPPER, Some(table)) => scripts.extend(self.wrappers(table, &entry.key)),
                 _ => self.leave(&entry, NO_SUCH_KEY),
             }
         }
@@ -46,14 +57,11 @@ impl Reading<'_> {
             let key = Key::new(name).display_repr().into_owned();
             let header = format!("[{SCRIPTS}.{SETUP}.{key}]");
             let lines = self.script(&header, table, &entry.key);
-            let body = lines
-                .iter()
-                .map(|line| format!("{} = {}\n", line.key, line.value));
-            if let Some(why) = refusal(format!("{header}\n{}", body.collect::<String>())) {
+            if let Some(why) = refusal(text_of(&header, &lines)) {
                 self.leave(&entry, why);
                 continue;
             }
-            self.scripts.push(name.to_owned());
+            self.scripts.push((SETUP, name.to_owned()));
             scripts.push(Script {
                 header,
                 above: entry.note.above,
@@ -61,6 +69,34 @@ impl Reading<'_> {
             });
         }
         scripts
+    }
+
+    /// `[scripts.wrapper]`, whose tables are ours.
+    fn wrappers(&mut self, table: &dyn TableLike, path: &str) -> Vec<Script> {
+        let mut wrappers = Vec::new();
+        for (name, entry) in self.entries(table, path) {
+            let Some(table) = entry.item.as_table_like() else {
+                self.leave(&entry, "it is not a wrapper");
+                continue;
+            };
+            let key = Key::new(name).display_repr().into_owned();
+            let header = format!("[{SCRIPTS}.{WRAPPER}.{key}]");
+            let entries = self.entries(table, &entry.key).into_iter();
+            let lines: Vec<_> = entries
+                .map(|(name, part)| Line::new(name, self.raw(part.item)).noted(&part.note))
+                .collect();
+            if let Some(why) = refusal(text_of(&header, &lines)) {
+                self.leave(&entry, why);
+                continue;
+            }
+            self.scripts.push((WRAPPER, name.to_owned()));
+            wrappers.push(Script {
+                header,
+                above: entry.note.above,
+                lines,
+            });
+        }
+        wrappers
     }
 
     fn script(&mut self, header: &str, table: &dyn TableLike, path: &str) -> Vec<Line> {
@@ -118,12 +154,12 @@ impl Reading<'_> {
         for (name, entry) in self.entries(one.table, path) {
             match name {
                 "filter" | "platform" => lines.push(self.scope(&entry, name)?),
-                SETUP => {
-                    let line = self.names(&entry);
+                SETUP | RUN_WRAPPER | LIST_WRAPPER => {
+                    let kind = if name == SETUP { SETUP } else { WRAPPER };
+                    let line = self.names(&entry, name, kind);
                     sets += usize::from(line.is_some());
                     lines.extend(line);
                 }
-                "run-wrapper" | "list-wrapper" => self.leave(&entry, "stt wraps no tests"),
                 _ => self.leave(&entry, NO_SUCH_KEY),
             }
         }
@@ -141,17 +177,20 @@ impl Reading<'_> {
     }
 
     /// The names of scripts, of those that were carried over.
-    fn names(&mut self, entry: &Entry<'_>) -> Option<Line> {
-        let line = self.line(entry, Home::Setting, SETUP, self.raw(entry.item))?;
+    fn names(&mut self, entry: &Entry<'_>, key: &str, kind: &str) -> Option<Line> {
+        let line = self.line(entry, Home::Setting, key, self.raw(entry.item))?;
         let names: Vec<&str> = match entry.item.as_array() {
             Some(list) => list.iter().filter_map(|name| name.as_str()).collect(),
             None => entry.item.as_str().into_iter().collect(),
         };
-        let missing = names
-            .iter()
-            .find(|name| !self.scripts.iter().any(|known| known == *name));
+        let is_there = |name: &&str| {
+            let mut known = self.scripts.iter();
+            known.any(|(of, known)| *of == kind && known == name)
+        };
+        let missing = names.iter().find(|name| !is_there(name));
         if let Some(name) = missing {
-            let why = format!("the new file has no script `{}`", name.escape_debug());
+            let what = if kind == SETUP { "script" } else { kind };
+            let why = format!("the new file has no {what} `{}`", name.escape_debug());
             self.leave(entry, why);
             return None;
         }

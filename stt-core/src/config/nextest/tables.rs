@@ -7,8 +7,10 @@ use toml_edit::TableLike;
 use super::super::document::DEFAULT_PROFILE;
 use super::super::document::key_span;
 use super::super::groups::TEST_GROUPS;
+use super::super::overrides::EXTRA_ARGS;
 use super::super::overrides::OVERRIDES;
 use super::super::scripts::SCRIPTS;
+use super::OF_ALL;
 use super::PROFILE;
 use super::STORE;
 use super::THREADS_REQUIRED;
@@ -26,14 +28,10 @@ use crate::scheduling::NO_GROUP;
 pub(super) const NO_SUCH_KEY: &str = "stt has no such key";
 
 /// Why a key of a profile is never carried over.
-const NOT_OF_PROFILES: [(&str, &str); 4] = [
+const NOT_OF_PROFILES: [(&str, &str); 3] = [
     (
         "global-timeout",
         "stt has no limit for the time of a whole run; `timeout 30m cargo stt` ends one in an orderly way",
-    ),
-    (
-        "run-extra-args",
-        "stt gives tests no arguments of their own",
     ),
     ("archive", "stt makes no archives of test binaries"),
     (
@@ -43,7 +41,7 @@ const NOT_OF_PROFILES: [(&str, &str); 4] = [
 ];
 
 /// Why a key of an override is never carried over.
-const NOT_OF_OVERRIDES: [(&str, &str); 5] = [
+const NOT_OF_OVERRIDES: [(&str, &str); 4] = [
     (
         "success-output",
         "stt has one setting for all tests: output.success-output",
@@ -57,10 +55,6 @@ const NOT_OF_OVERRIDES: [(&str, &str); 5] = [
         "stt has one filter for all platforms: run.default-filter",
     ),
     ("junit", "stt's report is the same for all tests"),
-    (
-        "run-extra-args",
-        "stt gives tests no arguments of their own",
-    ),
 ];
 
 /// Where a key stands in ours that is only written there as it is.
@@ -177,10 +171,12 @@ impl Reading<'_> {
                 "status-level" | "final-status-level" => {
                     profile.output.extend(self.status_level(&entry, name));
                 }
-                THREADS_REQUIRED => {
+                name if OF_ALL.contains(&name) => {
                     let value = self.raw(entry.item);
                     let line = self.line(&entry, Home::Setting, name, value);
-                    profile.threads_required = line.map(|line| (line, entry.span.clone()));
+                    profile
+                        .of_all
+                        .extend(line.map(|line| (line, entry.span.clone())));
                 }
                 "junit" => profile.junit = self.junit(&entry),
                 "inherits" => match entry.item.as_str() {
@@ -224,7 +220,7 @@ impl Reading<'_> {
                 "slow-timeout" => lines.extend(self.slow_timeout(&entry, Home::Setting)),
                 "leak-timeout" => lines.extend(self.leak_timeout(&entry, Home::Setting)),
                 "test-group" => lines.extend(self.test_group(&entry)),
-                THREADS_REQUIRED | "priority" => {
+                THREADS_REQUIRED | "priority" | EXTRA_ARGS => {
                     let value = self.raw(entry.item);
                     lines.extend(self.line(&entry, Home::Setting, name, value));
                 }

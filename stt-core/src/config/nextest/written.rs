@@ -9,7 +9,6 @@ use super::super::document::DEFAULT_PROFILE;
 use super::super::groups::TEST_GROUPS;
 use super::super::overrides::OVERRIDES;
 use super::PROFILE;
-use super::THREADS_REQUIRED;
 
 /// The comments that belong to a key or a table.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +88,7 @@ pub(super) struct Profile {
     pub(super) report: Vec<Line>,
     pub(super) overrides: Vec<Override>,
     /// What every test takes unless an override says something else, and where that stands.
-    pub(super) threads_required: Option<(Line, Range<usize>)>,
+    pub(super) of_all: Vec<(Line, Range<usize>)>,
     /// The path of its report, as nextest's file has it.
     pub(super) junit: Option<Line>,
     /// From which profile it inherits, and where that stands.
@@ -97,10 +96,11 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Whether an override of it says how much room a test takes.
-    pub(super) fn overrides_require_threads(&self) -> bool {
-        let mut lines = self.overrides.iter().flat_map(|one| &one.lines);
-        self.threads_required.is_some() || lines.any(|line| line.key == THREADS_REQUIRED)
+    /// Whether it says this of some of the tests, or of all.
+    pub(super) fn says_of_tests(&self, key: &str) -> bool {
+        let lines = self.overrides.iter().flat_map(|one| &one.lines);
+        let mut lines = lines.chain(self.of_all.iter().map(|(line, _)| line));
+        lines.any(|line| line.key == key)
     }
 
     /// Adds what another profile says and this one does not.
@@ -114,8 +114,11 @@ impl Profile {
             own.extend(new.cloned().map(Line::without_note));
         }
         self.overrides.extend(parent.overrides.iter().cloned());
-        let threads = || parent.threads_required.clone();
-        self.threads_required = self.threads_required.take().or_else(threads);
+        for (line, span) in &parent.of_all {
+            if !self.of_all.iter().any(|(own, _)| own.key == line.key) {
+                self.of_all.push((line.clone(), span.clone()));
+            }
+        }
         let junit = || parent.junit.clone().map(Line::without_note);
         self.junit = self.junit.take().or_else(junit);
     }
