@@ -64,6 +64,9 @@ pub struct LimitHit {
     pub limits: String,
     /// Which of its limits, how much that is, and what the test had used.
     pub exceeded: Exceeded,
+    /// The container that had most of its memory, if that is what it exceeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
 }
 
 /// A limit with what was used of it. `used` is what was read, which can be a little more than the limit
@@ -140,6 +143,9 @@ impl fmt::Display for LimitHit {
                 over(f, "wrote", "to disk", used, limit)?;
             }
         }
+        if let Some(container) = &self.container {
+            write!(f, ", most of it in {container}")?;
+        }
         write!(f, " (limits `{}`)", self.limits)
     }
 }
@@ -200,10 +206,19 @@ mod tests {
                 limit: Bytes::mib(128),
                 used: Bytes::mib(140),
             },
+            container: None,
         };
         assert_eq!(
             hit.to_string(),
             "used 140 MiB of memory, over its limit of 128 MiB (limits `fast`)"
+        );
+        let in_container = LimitHit {
+            container: Some("container ab12 db".to_owned()),
+            ..hit.clone()
+        };
+        assert_eq!(
+            in_container.to_string(),
+            "used 140 MiB of memory, over its limit of 128 MiB, most of it in container ab12 db (limits `fast`)"
         );
         let close = LimitHit {
             limits: "fast".to_owned(),
@@ -211,6 +226,7 @@ mod tests {
                 limit: Bytes::mib(2),
                 used: Bytes((2 << 20) + 1),
             },
+            container: None,
         };
         assert_eq!(
             close.to_string(),

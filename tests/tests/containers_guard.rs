@@ -72,6 +72,12 @@ fn the_limit_of_a_test_holds_for_its_containers() {
     let report = finished.report();
     let failure = &report.finished(HOG)["failure"];
     assert_eq!(failure["kind"], "limit", "{failure:#}");
+    let message = failure["message"].as_str().expect("a message");
+    let named = format!("-hog ({}) (limits `small`)", engine.image);
+    assert!(
+        message.contains(", most of it in container ") && message.ends_with(&named),
+        "{message}"
+    );
     engine.assert_clean();
     lab.assert_clean();
 }

@@ -444,6 +444,7 @@ mod tests {
                         limit: Bytes::mib(128),
                         used: Bytes::mib(131),
                     },
+                    container: None,
                 })),
                 "       LIMIT [   0.012s] ( 12/200) app::api login::works\n             \
                  used 131 MiB of memory, over its limit of 128 MiB (limits `fast`)\n",

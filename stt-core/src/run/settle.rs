@@ -153,6 +153,7 @@ fn exceeded(ended: &Ended, used: &Resources, facts: &Facts<'_>) -> Option<LimitH
     let hit = LimitHit {
         limits: limits.name.to_string(),
         exceeded,
+        container: None,
     };
     Some(with_peak(hit, used))
 }
@@ -316,6 +317,7 @@ mod tests {
         Failure::Limit(LimitHit {
             limits: "fast".to_owned(),
             exceeded,
+            container: None,
         })
     }
 
@@ -540,6 +542,7 @@ mod tests {
         killed.ended = Some(EndReason::Limit(LimitHit {
             limits: "fast".to_owned(),
             exceeded: told,
+            container: None,
         }));
         let exceeded = Exceeded::Memory {
             limit: Bytes(100),

@@ -153,6 +153,7 @@ fn every_kind_of_failure_has_its_words_for_programs() {
             Failure::Limit(LimitHit {
                 limits: "fast".to_owned(),
                 exceeded: Exceeded::Processes { limit: 5, used: 6 },
+                container: None,
             }),
             r#"{"kind":"limit","limits":"fast","exceeded":{"processes":{"limit":5,"used":6}},"message":"had 6 processes and threads, over its limit of 5 (limits `fast`)"}"#,
         ),

@@ -28,7 +28,12 @@ impl Machine {
                 && running.was_seen(family)
                 && let Some(exceeded) = limited::exceeded(limits, used)
             {
-                let hit = hit(limits, exceeded);
+                let of_memory = matches!(exceeded, Exceeded::Memory { .. });
+                let container = running.container.as_ref().filter(|_| of_memory);
+                let hit = LimitHit {
+                    container: container.map(|used| used.container.to_string()),
+                    ..hit(limits, exceeded)
+                };
                 let grace = running.times.grace;
                 running.exceed(used.slot, hit, grace, actions);
             }
@@ -93,5 +98,6 @@ fn hit(limits: &Limits, exceeded: Exceeded) -> LimitHit {
     LimitHit {
         limits: limits.name.to_string(),
         exceeded,
+        container: None,
     }
 }

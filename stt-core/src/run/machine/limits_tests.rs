@@ -30,6 +30,7 @@ fn hit(exceeded: Exceeded) -> EndReason {
     EndReason::Limit(LimitHit {
         limits: "fast".to_owned(),
         exceeded,
+        container: None,
     })
 }
 
