@@ -3,6 +3,7 @@
 mod around;
 mod format;
 mod import;
+mod merge;
 
 use camino::Utf8PathBuf;
 use clap::Args;
@@ -21,6 +22,7 @@ pub(crate) use format::ListFormat;
 pub(crate) use format::MessageFormat;
 pub(crate) use format::ShowProgress;
 pub(crate) use import::ImportArgs;
+pub(crate) use merge::MergeArgs;
 
 use crate::settings::assignment;
 use crate::settings::value_of;
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Show which tests would run
     List(Box<ListArgs>),
+    /// Make one report, and one exit code, of the checkpoints of several parts
+    Merge(MergeArgs),
     /// Show the runs of this machine: their shares, their tests, who waits for what
     Status(StatusArgs),
     /// Show who has which port, or run a command with ports of its own
@@ -416,7 +420,7 @@ pub(crate) struct ReporterArgs {
     pub(crate) verbose: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct ColourArgs {
     /// Whether to use colours

@@ -29,6 +29,7 @@ use crate::cli::ConfigCommand;
 use crate::cli::LayerArgs;
 use crate::cli::ListArgs;
 use crate::cli::ListFormat;
+use crate::cli::MergeArgs;
 use crate::cli::MessageFormat;
 use crate::cli::PortsCommand;
 use crate::cli::RunArgs;
@@ -57,6 +58,8 @@ pub(crate) enum Task {
     Run(Box<RunRequest>),
     /// `cargo stt list`.
     List(Box<ListRequest>),
+    /// `cargo stt merge`.
+    Merge(MergeArgs),
     /// `cargo stt reap`.
     Reap(ReapRequest),
     /// `cargo stt ports`.
@@ -222,6 +225,7 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
         }
         Some(Command::Run(args)) => run(*args, surroundings),
         Some(Command::List(args)) => list(*args, surroundings),
+        Some(Command::Merge(args)) => Ok(Task::Merge(args)),
         Some(Command::Reap(args)) => Ok(Task::Reap(ReapRequest {
             place: surroundings.coordinator(),
             dry_run: args.dry_run,
@@ -268,7 +272,7 @@ fn beware_of_commands(names: &[String]) -> Result<(), Error> {
     let command = names.iter().find(|name| {
         matches!(
             name.as_str(),
-            "run" | "list" | "status" | "ports" | "reap" | "service" | "config"
+            "run" | "list" | "merge" | "status" | "ports" | "reap" | "service" | "config"
         )
     });
     match command {

@@ -6,6 +6,7 @@ mod failure;
 mod import;
 mod junit;
 mod list;
+mod merge;
 mod place;
 mod ports;
 mod prepare;
@@ -112,6 +113,7 @@ fn perform(
     match task {
         Task::Run(request) => run::run(*request, surroundings, printer, worker),
         Task::List(request) => list::list(&request, surroundings, printer),
+        Task::Merge(args) => merge::merge(&args, surroundings, printer),
         Task::Reap(request) => reap::reap(&request, printer),
         Task::Ports(request) => ports::list(&request, printer),
         Task::Lease(request) => Err(ports::lease(&request, surroundings)),
@@ -139,6 +141,7 @@ fn colour_choice(cli: &Cli) -> ColorChoice {
         None => cli.run.colour.color,
         Some(Command::Run(args)) => args.colour.color,
         Some(Command::List(args)) => args.colour.color,
+        Some(Command::Merge(args)) => args.colour.color,
         Some(Command::Reap(args)) => args.colour.color,
         Some(Command::Status(args)) => args.colour.color,
         Some(Command::Ports(args)) => match &args.command {

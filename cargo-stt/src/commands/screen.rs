@@ -108,7 +108,7 @@ pub(super) fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &P
 }
 
 /// How to exit. That every test has passed can't be said of a run that has left some to a later leg.
-fn outcome(summary: &Summary) -> Exit {
+pub(super) fn outcome(summary: &Summary) -> Exit {
     if summary.outcome == RunOutcome::Passed && summary.outstanding > 0 {
         Exit::Stopped
     } else {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::fingerprint::BinaryRecord;
 use crate::checkpoint::fingerprint::ContentHash;
+use crate::id::BinaryId;
 use crate::id::RunId;
 use crate::id::TestId;
 use crate::outcome::Exit;
@@ -75,6 +76,14 @@ pub struct Header {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Record {
+    /// Tests of which the run is a part, those of the other parts among them: written where there are parts, so that
+    /// somebody who has all parts knows what none has run.
+    Suite {
+        /// The binary.
+        binary: BinaryId,
+        /// Its tests, or some of them.
+        tests: Vec<Arc<str>>,
+    },
     /// A test has its final result.
     Result(ResultRecord),
     /// A test has run for a while: were the runner to die now, it would be a suspect.
@@ -281,7 +290,8 @@ impl Record {
     pub(super) fn encode_slim(&self) -> Option<Vec<u8>> {
         let line = match self {
             Self::Result(result) => json(&Self::Result(result.slim()))?,
-            Self::Started { .. }
+            Self::Suite { .. }
+            | Self::Started { .. }
             | Self::Unfinished(_)
             | Self::Stopped(_)
             | Self::Died { .. }

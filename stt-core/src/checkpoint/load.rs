@@ -53,6 +53,8 @@ pub struct Loaded {
     pub started: Vec<TestId>,
     /// Tests without a result that the guard suspected, in the order of their ids.
     pub suspects: Vec<SuspectRecord>,
+    /// All tests of which the run is a part; empty where it is the whole.
+    pub suite: Vec<TestId>,
     /// Why the guard stopped the last leg.
     pub stop: Option<StopNote>,
     /// How the last leg ended; `None` when the runner died.
@@ -176,29 +178,35 @@ pub enum LoadError {
 /// There is none, or it can't be used; the variants say why.
 pub fn load(path: &Utf8Path, workspace_root: &Utf8Path) -> Result<Loaded, LoadError> {
     let file = open(path)?.take(MAX_FILE);
-    read(
-        BufReader::with_capacity(64 * 1024, file),
-        path,
-        workspace_root,
-    )
+    let file = BufReader::with_capacity(64 * 1024, file);
+    read(file, path, Some(workspace_root))
+}
+
+/// Reads the checkpoint of a run on whatever machine, in whatever workspace.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_any(path: &Utf8Path) -> Result<Loaded, LoadError> {
+    let file = open(path)?.take(MAX_FILE);
+    read(BufReader::with_capacity(64 * 1024, file), path, None)
 }
 
 /// Reads what [`load`] has opened; `path` is for messages.
 pub(super) fn read(
     mut reader: impl BufRead,
     path: &Utf8Path,
-    workspace_root: &Utf8Path,
+    workspace_root: Option<&Utf8Path>,
 ) -> Result<Loaded, LoadError> {
     let io_error = |source| LoadError::Io {
         path: path.to_owned(),
         source,
     };
     let header = read_header(&mut reader, path)?;
-    if header.workspace_root != workspace_root {
+    if let Some(ours) = workspace_root.filter(|root| *root != header.workspace_root) {
         return Err(LoadError::OtherWorkspace {
             path: path.to_owned(),
             recorded: header.workspace_root,
-            ours: workspace_root.to_owned(),
+            ours: ours.to_owned(),
         });
     }
 
@@ -362,6 +370,7 @@ struct Records {
     results: Vec<ResultRecord>,
     tries: Vec<ResultRecord>,
     tests: HashMap<TestId, Seen>,
+    suite: Vec<TestId>,
     stop: Option<StopNote>,
     finished: Option<RunOutcome>,
     died: Option<Exit>,
@@ -410,6 +419,12 @@ impl Records {
                 seen.evidence.extend(sentences.take(MOST_EVIDENCE));
                 seen.evidence.truncate(MOST_EVIDENCE);
             }
+            Record::Suite { binary, tests } => {
+                let tests = tests
+                    .into_iter()
+                    .map(|name| TestId::new(binary.clone(), name));
+                self.suite.extend(tests);
+            }
             Record::Stopped(note) => self.stop = Some(note),
             Record::Died { exit } => self.died = Some(exit),
             Record::Finished { outcome } => self.finished = Some(outcome),
@@ -442,6 +457,7 @@ impl Records {
             tries: self.tries,
             started,
             suspects,
+            suite: self.suite,
             stop: self.stop,
             finished: self.finished,
             died: self.died,
@@ -482,7 +498,7 @@ mod tests {
     }
 
     fn read_bytes(bytes: &[u8]) -> Result<Loaded, LoadError> {
-        read(bytes, "checkpoint.json".into(), "/work/space".into())
+        read(bytes, "checkpoint.json".into(), Some("/work/space".into()))
     }
 
     fn valid_json(bytes: &[u8]) -> bool {
@@ -492,7 +508,8 @@ mod tests {
     fn results(records: &[Record]) -> Vec<ResultRecord> {
         let results = records.iter().filter_map(|record| match record {
             Record::Result(result) => Some(result.clone()),
-            Record::Started { .. }
+            Record::Suite { .. }
+            | Record::Started { .. }
             | Record::Unfinished(_)
             | Record::Stopped(_)
             | Record::Died { .. }

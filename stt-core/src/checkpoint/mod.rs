@@ -2,13 +2,14 @@
 //!
 //! `format` says what the file holds and is pure, as is `resume`, which decides what a resumed run
 //! still has to do. `file` keeps the file while a run goes on, on top of `tail`, which appends;
-//! `death` adds the last word when that run died; `load` reads it back; `fingerprint` tells whether a binary is still the same.
+//! `death` adds the last word when that run died; `load` reads it back; `merge` makes one of those of several parts; `fingerprint` tells whether a binary is still the same.
 
 mod death;
 mod file;
 mod fingerprint;
 mod format;
 mod load;
+mod merge;
 mod resume;
 mod tail;
 mod timestamp;
@@ -38,6 +39,12 @@ pub use load::Loaded;
 pub use load::Repair;
 pub use load::SuspectRecord;
 pub use load::load;
+pub use load::load_any;
+pub use merge::Given;
+pub use merge::MergeError;
+pub use merge::Merged;
+pub use merge::Twice;
+pub use merge::merge;
 pub use resume::Condemned;
 pub use resume::Dropped;
 pub use resume::DroppedWhy;

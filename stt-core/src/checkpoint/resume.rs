@@ -357,7 +357,7 @@ mod tests {
             bytes.extend_from_slice(&record.encode().unwrap());
         }
         bytes.extend_from_slice(CLOSING);
-        let loaded = read(&*bytes, "x".into(), &header.workspace_root).unwrap();
+        let loaded = read(&*bytes, "x".into(), Some(&header.workspace_root)).unwrap();
         assert_eq!(loaded.repaired, None);
         loaded
     }
@@ -724,7 +724,8 @@ mod tests {
                         breaches = std::cmp::max(breaches, it.breaches);
                     }
                     Record::Finished { .. } => orderly = true,
-                    Record::Result(_)
+                    Record::Suite { .. }
+                    | Record::Result(_)
                     | Record::Started { .. }
                     | Record::Unfinished(_)
                     | Record::Stopped(_)

@@ -210,9 +210,10 @@ pub(super) fn doctest_command(binary: &TestBinary, test: &ListedTest) -> Command
     call(binary, &words)
 }
 
-/// The two calls that list the tests of a package: all of them, and the ignored ones.
+/// The two calls that list the tests of a package: all of them, and the ignored ones. As above nothing is compiled, and
+/// `rustdoc` has no word of its own to say about that.
 pub fn doc_list_commands(binary: &TestBinary) -> [CommandLine; 2] {
-    let plain = ["--list", "--format", "terse"];
+    let plain = ["--show-output", "--list", "--format", "terse"];
     [
         call(binary, &plain),
         call(binary, &[&plain[..], &["--ignored"]].concat()),
@@ -322,10 +323,13 @@ mod tests {
         let binary = doc_tests(&names);
         let [plain, ignored] = doc_list_commands(&binary);
         let start = "/s/bin/rustdoc --test src/lib.rs --test-args";
-        assert_eq!(plain.shown(), format!("{start} '--list --format terse'"));
+        assert_eq!(
+            plain.shown(),
+            format!("{start} '--show-output --list --format terse'")
+        );
         assert_eq!(
             ignored.shown(),
-            format!("{start} '--list --format terse --ignored'")
+            format!("{start} '--show-output --list --format terse --ignored'")
         );
         let all = names.map(|name| format!("{name}: test\n")).concat();
         let ignored = format!("{}: test\n", names[1]);

@@ -51,7 +51,7 @@ pub fn begin_junit(run: &RunId, suite: &Suite, plan: &ResumePlan) -> Junit {
 }
 
 /// A recorded result, as a report has it.
-fn done(result: &ResultRecord) -> Done {
+pub(super) fn done(result: &ResultRecord) -> Done {
     let output = result.output.as_deref();
     let shown = |text: &crate::checkpoint::Text| {
         excerpt(text.head.as_bytes(), text.omitted, text.tail.as_bytes())

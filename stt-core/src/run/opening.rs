@@ -38,7 +38,11 @@ pub(crate) fn open_checkpoint(
         return None;
     }
     let known = known.iter().cloned().map(Record::Result);
-    let records = job.plan.carried(selected).chain(known);
+    let records = job
+        .suite
+        .whole()
+        .chain(job.plan.carried(selected))
+        .chain(known);
     let header = Header {
         tool: concat!("cargo-stt ", env!("CARGO_PKG_VERSION")).to_owned(),
         run: job.run.clone(),

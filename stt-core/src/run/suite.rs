@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::Record;
 use crate::checkpoint::Selected;
 use crate::command::CommandLine;
 use crate::discovery::Chosen;
@@ -39,6 +40,8 @@ pub struct Suite {
     /// How many tests each of them lists.
     listed: Vec<usize>,
     cases: Vec<Case>,
+    /// The tests that there were before one part of them was taken: number of the binary, and name.
+    whole: Vec<(usize, Arc<str>)>,
 }
 
 /// One test of a suite.
@@ -113,6 +116,7 @@ impl Suite {
             binaries,
             listed,
             cases,
+            whole: Vec::new(),
         };
         if let Some(partition) = selection.partition {
             suite.keep(partition);
@@ -122,6 +126,9 @@ impl Suite {
 
     /// Leaves only the tests of one part. They are dealt out in nextest's order, whatever order they have here.
     fn keep(&mut self, partition: Partition) {
+        let whole = self.cases.iter();
+        let whole = whole.map(|case| (case.binary, Arc::clone(&case.test.name)));
+        self.whole = whole.collect();
         let mut order: Vec<usize> = (0..self.cases.len()).collect();
         let key = |&test: &usize| {
             let case = &self.cases[test];
@@ -144,6 +151,19 @@ impl Suite {
         }
         let mut ours = ours.into_iter();
         self.cases.retain(|_| ours.next().unwrap_or(false));
+    }
+
+    /// All tests, those of the other parts among them, as a checkpoint keeps them; nothing where there are no parts.
+    pub(crate) fn whole(&self) -> impl Iterator<Item = Record> {
+        // A line of a checkpoint has a most of a mebibyte, and no test has so long a name.
+        const AT_ONCE: usize = 256;
+        let same = |one: &(usize, Arc<str>), next: &(usize, Arc<str>)| one.0 == next.0;
+        let of_binary = self.whole.chunk_by(same);
+        let chunks = of_binary.flat_map(|tests| tests.chunks(AT_ONCE));
+        chunks.map(|tests| Record::Suite {
+            binary: self.binaries[tests[0].0].id.clone(),
+            tests: tests.iter().map(|(_, name)| Arc::clone(name)).collect(),
+        })
     }
 
     /// How many tests are selected, ignored ones included.

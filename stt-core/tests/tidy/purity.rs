@@ -8,6 +8,7 @@ use super::source::Source;
 pub(crate) const PURE: [&str; 74] = [
     "cgroup",
     "checkpoint/format",
+    "checkpoint/merge",
     "checkpoint/resume",
     "config/bare",
     "config/expression",
