@@ -297,6 +297,9 @@ pub(crate) struct RunnerArgs {
     /// Try failed tests again, this often, whatever overrides say
     #[arg(long, value_name = "N", value_parser = value_of("run.retries"))]
     pub(crate) retries: Option<String>,
+    /// End the tests after this time, with exit code 42; --resume goes on
+    #[arg(long, value_name = "TIME", value_parser = value_of("run.global-timeout"))]
+    pub(crate) global_timeout: Option<String>,
     /// What happens to a test that passes and leaves processes behind
     #[arg(long, value_name = "warn|fail", value_parser = value_of("run.leaks"))]
     pub(crate) leaks: Option<String>,

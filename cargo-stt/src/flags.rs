@@ -39,6 +39,11 @@ pub(crate) fn run_flags(
         ),
         ("--max-fail", "run.max-fail", runner.max_fail.clone()),
         ("--retries", "run.retries", runner.retries.clone()),
+        (
+            "--global-timeout",
+            "run.global-timeout",
+            runner.global_timeout.clone(),
+        ),
         ("--leaks", "run.leaks", runner.leaks.clone()),
         ("--resume", "checkpoint.enabled", on(record.resume, "true")),
         (

@@ -8,7 +8,7 @@ const NEXTEST: &str = r#"nextest-version = { required = "0.9.50" }
 
 [profile.default]
 slow-timeout = { period = "1m 30s", terminate-after = 4 }
-global-timeout = "1h"
+archive = { include = [] }
 
 [test-groups]
 serial = { max-threads = 1 }
@@ -50,7 +50,7 @@ fn it_is_written_beside_nextests_and_what_is_left_out_is_named() {
     assert_eq!(imported.stderr.lines().count(), 3, "{}", imported.stderr);
     let imported = imported
         .says("nextest.toml:1:1: nextest-version: ")
-        .says("nextest.toml:5:1: profile.default.global-timeout: ");
+        .says("nextest.toml:5:1: profile.default.archive: ");
     drop(imported.says("nextest.toml:21:1: profile.ci.overrides.success-output: "));
     let text = fs_err::read_to_string(&path).expect("it is there");
     assert_eq!(text, printed);

@@ -378,3 +378,29 @@ fn a_wrapper_runs_the_tests_and_lists_the_binaries_that_it_is_for() {
     let refused = stt(&lab, &text, &["--workspace"]).run().code(96);
     drop(refused.says("needs a filter without test()"));
 }
+
+#[test]
+fn a_run_that_is_out_of_time_can_be_resumed_and_does_not_go_on_by_itself() {
+    let lab = Lab::shared("hostile");
+    let text = [notes("teardown", "down"), of_all("teardown = 'down'")].concat();
+    let args = ["--exact", "calm_00", "hangs", "-j1", "--no-fail-fast"];
+    let timed = stt(&lab, &text, &args).args(["--auto-restart", "--global-timeout", "2s"]);
+    let finished = timed.run().code(42);
+    assert_eq!(order(&lab), ["teardown:down"]);
+    let report = finished.report();
+    assert_eq!(report.of("run-started").count(), 1);
+    assert_eq!(report.one("run-finished")["outstanding"], 1);
+    let reason = &report.one("run-finished")["stop"]["reason"];
+    assert_eq!(reason, "the run took longer than 2 s");
+    let limited = [
+        "--resume",
+        "--config",
+        "run.slow-timeout=100ms",
+        "--config",
+        "run.terminate-after=1",
+    ];
+    let resumed = stt(&lab, &text, &limited).run().code(100);
+    assert_eq!(resumed.report().count("passed"), 1);
+    assert_eq!(resumed.report().count("failed"), 1);
+    lab.assert_clean();
+}

@@ -198,6 +198,9 @@ fn headline(summary: &Summary) -> String {
     let total = count(summary.total, "test", "tests");
     let failed = summary.counts.failed;
     let outcome = match summary.outcome {
+        RunOutcome::Stopped if summary.stop.as_ref().is_some_and(|stop| stop.timed_out) => {
+            "out of time".to_owned()
+        }
         RunOutcome::Stopped => "stopped by the guard".to_owned(),
         RunOutcome::Interrupted(_) => "interrupted".to_owned(),
         RunOutcome::ScriptFailed if summary.outstanding == 0 => {

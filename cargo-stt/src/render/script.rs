@@ -323,6 +323,7 @@ pub(super) fn stopped() -> Script {
             largest: vec![(test("app", "m::bigger"), Bytes::mib(4096))],
             ended: vec![test("app", "m::bigger")],
             took: Duration::from_millis(420),
+            timed_out: false,
         });
     });
     script

@@ -171,10 +171,13 @@ fn push_stopped(page: &mut String, theme: Theme, summary: &Summary, resume: &str
     let rule = Painted(theme.word(Tone::Warn), HEAVY_RULE);
     let _ = writeln!(page, "{rule}");
     push_word(page, theme, Tone::Warn, "Stopped");
-    let title = Painted(
-        theme.strong(),
-        "by the guard, before the tests could take the machine down",
-    );
+    let timed_out = summary.stop.as_ref().is_some_and(|stop| stop.timed_out);
+    let title = if timed_out {
+        "because its time was over"
+    } else {
+        "by the guard, before the tests could take the machine down"
+    };
+    let title = Painted(theme.strong(), title);
     let _ = writeln!(page, "{title}");
     if let Some(stop) = &summary.stop {
         push_stop(page, theme, stop);
@@ -365,6 +368,7 @@ mod tests {
             ],
             ended: vec![test("app::api", "import::large"), test("app", "idle")],
             took: Duration::from_millis(350),
+            timed_out: false,
         });
         assert_eq!(
             ending(&stopped),
@@ -385,6 +389,22 @@ mod tests {
     }
 
     #[test]
+    fn a_run_whose_time_was_over_is_not_blamed_on_the_guard() {
+        let mut stopped = summary(RunOutcome::Stopped);
+        stopped.stop = Some(StopReport {
+            reason: "the run took longer than 30 m".to_owned(),
+            largest: Vec::new(),
+            ended: Vec::new(),
+            took: Duration::ZERO,
+            timed_out: true,
+        });
+        let shown = ending(&stopped);
+        let first =
+            "     Stopped because its time was over\n     because the run took longer than 30 m\n";
+        assert!(shown.contains(first), "{shown}");
+    }
+
+    #[test]
     fn long_lists_of_the_stop_screen_are_cut() {
         let mut stopped = summary(RunOutcome::Stopped);
         stopped.stop = Some(StopReport {
@@ -394,6 +414,7 @@ mod tests {
                 .map(|number| test("app", &format!("t{number}")))
                 .collect(),
             took: Duration::ZERO,
+            timed_out: false,
         });
         let shown = ending(&stopped);
         assert!(

@@ -253,7 +253,7 @@ pub struct StopNote {
     pub cause: Option<StopCause>,
 }
 
-/// What was over its threshold when the guard stopped a run.
+/// What was over its threshold when a run was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopCause {
@@ -263,6 +263,8 @@ pub enum StopCause {
     Cpu,
     /// The number of processes and threads.
     Tasks,
+    /// The time of the run.
+    Time,
 }
 
 /// A test, and the memory that it used.

@@ -45,6 +45,7 @@ impl Default for Config {
                 grace_period: Duration::from_secs(10),
                 leak_timeout: Duration::from_millis(200),
                 leaks: Leaks::Warn,
+                global_timeout: None,
                 list_timeout: Duration::from_secs(60),
                 tmpdir: TmpDir::Own,
                 limits: None,

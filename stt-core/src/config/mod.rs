@@ -135,6 +135,8 @@ pub struct RunConfig {
     pub leak_timeout: Duration,
     /// What happens to a test that leaves something behind.
     pub leaks: Leaks,
+    /// After this time the run is stopped; `None` for never.
+    pub global_timeout: Option<Duration>,
     /// How long a test binary may take to list its tests.
     pub list_timeout: Duration,
     /// Whether each run has a temporary directory of its own.

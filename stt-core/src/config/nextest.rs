@@ -375,6 +375,8 @@ junit = "target/nextest/ci/junit.xml"
         ] {
             assert_eq!(default(line).run.retries.count, 0, "{line}");
         }
+        let timeout = default("global-timeout = '1h 30m'").run.global_timeout;
+        assert_eq!(timeout, Some(Duration::from_secs(5_400)));
         assert_eq!(
             default("test-threads = -2").run.test_threads,
             NonZeroUsize::new(1)
@@ -517,9 +519,9 @@ junit = "target/nextest/ci/junit.xml"
     /// A line of the default profile, where what is left out of it stands, and a part of the reason.
     const LEFT_OUT: [(&str, &str, &str); 16] = [
         (
-            "global-timeout = '1h'",
+            "global-timeout = 'later'",
             "2:1: profile.default.global-timeout",
-            "timeout 30m cargo stt",
+            "can't be `later`",
         ),
         (
             "run-extra-args = 1",

@@ -179,6 +179,16 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "run.global-timeout",
+        doc: "After this time the tests are ended, and the run can be resumed (exit code 42).",
+        accepts: r#"a time up to "365d", such as "30m"; "0s" for never"#,
+        set: |draft, given| {
+            let time = given.time(&(Duration::ZERO..=YEAR));
+            let time = time.map(|time| (!time.is_zero()).then_some(time));
+            put(&mut draft.config.run.global_timeout, time)
+        },
+    },
+    Key {
         name: "run.list-timeout",
         doc: "How long a test binary may take to list its tests.",
         accepts: r#"a time from "1ms" to "365d", such as "60s""#,

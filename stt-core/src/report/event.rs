@@ -465,7 +465,7 @@ pub struct Summary {
     pub cancelled: bool,
 }
 
-/// Why and how the guard stopped a run.
+/// Why and how a run was stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopReport {
     /// What was over which threshold.
@@ -476,4 +476,6 @@ pub struct StopReport {
     pub ended: Vec<TestId>,
     /// From the decision until nothing was alive.
     pub took: Duration,
+    /// Whether the time of the run was over, and nothing else was wrong.
+    pub timed_out: bool,
 }

@@ -302,6 +302,7 @@ fn of_script(end: &ScriptFinished) -> TestSuite {
 fn reason(summary: &Summary) -> String {
     match summary.outcome {
         RunOutcome::Stopped => match &summary.stop {
+            Some(stop) if stop.timed_out => format!("the run was stopped: {}", stop.reason),
             Some(stop) => format!("the guard stopped the run ({})", stop.reason),
             None => "the guard stopped the run".to_owned(),
         },
@@ -612,6 +613,7 @@ mod tests {
             largest: Vec::new(),
             ended: Vec::new(),
             took: Duration::ZERO,
+            timed_out: false,
         });
         let report = read(&junit, &stopped);
         assert_eq!(

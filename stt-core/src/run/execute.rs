@@ -283,6 +283,9 @@ impl Session {
             guarded,
             membership.map(Membership::board),
         );
+        if stage.machine.is_out_of_time() {
+            self.tell_no_restart(&stage.shared.run, stage.performer.leg);
+        }
         if let Some(membership) = membership {
             membership.board().connect(None);
             let stops = u64::from(stage.machine.outcome() == RunOutcome::Stopped);

@@ -92,6 +92,8 @@ pub(crate) struct Setup {
     pub(crate) tried: BTreeMap<usize, u32>,
     /// What the times before retries are shortened by.
     pub(crate) seed: u64,
+    /// After this time the run is stopped.
+    pub(crate) time: Option<Duration>,
     /// The scripts that run before and after the tests, in this order.
     pub(crate) scripts: Vec<ScriptTimes>,
 }
@@ -234,6 +236,9 @@ pub(crate) struct Machine {
     awaited: Vec<(usize, u16, String)>,
     retrying: Retrying,
     scripting: Scripting,
+    /// After which time the run is stopped, and when that is, once it has begun.
+    time: Option<Duration>,
+    time_up: Option<Moment>,
     /// When it was told something last.
     looked: Moment,
 }
@@ -270,6 +275,8 @@ impl Machine {
             awaited: Vec::new(),
             retrying,
             scripting,
+            time: setup.time,
+            time_up: None,
             looked: Moment::ZERO,
         };
         machine.fail_fast();
@@ -280,6 +287,9 @@ impl Machine {
     pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         self.looked = now;
+        if let (Some(time), None) = (self.time, self.time_up) {
+            self.time_up = Some(now.saturating_add(time));
+        }
         match event {
             Event::Ended { slot, end } => self.ended(slot, end, now, &mut actions),
             Event::ScriptEnded { script, end } => self.script_ended(script, end, &mut actions),

@@ -19,6 +19,7 @@ use crate::process::adopter;
 use crate::run::RunError;
 use crate::run::router::Router;
 use crate::run::supervision::Note;
+use crate::run::supervision::RestartTerms;
 use crate::run::supervisor::Link;
 use crate::run::supervisor::Teller;
 use crate::schedule::FEWEST_DESCRIPTORS;
@@ -100,6 +101,19 @@ impl Session {
         if let Some(supervisor) = &self.supervisor {
             supervisor.tell(note);
         }
+    }
+
+    /// Tells the supervisor that the run is not to go on by itself: whoever gave it so much time wants it to end.
+    pub(crate) fn tell_no_restart(&self, run: &RunId, leg: u32) {
+        self.tell(&Note::Run {
+            run: run.clone(),
+            leg,
+            restart: RestartTerms {
+                auto: false,
+                max: 0,
+                within: Duration::ZERO,
+            },
+        });
     }
 
     /// Makes a control group for the run, where that is possible, and tells the supervisor of it. What was

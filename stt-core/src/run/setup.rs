@@ -173,6 +173,7 @@ pub(crate) fn machine_setup(
         seed: seed(&job.run),
         failures: plan.condemned.len(),
         times,
+        time: run.global_timeout,
         scripts: scripts
             .iter()
             .map(|place| of_script(place, times))

@@ -174,6 +174,7 @@ impl Session {
                     .map(|&test| performer.suite.id(test))
                     .collect(),
                 took: gone.saturating_sub(stopped.at),
+                timed_out: machine.is_out_of_time(),
             }),
             swept: swept.ended.into_iter().map(settle::leaked).collect(),
             swept_containers,

@@ -28,11 +28,7 @@ use crate::scheduling::NO_GROUP;
 pub(super) const NO_SUCH_KEY: &str = "stt has no such key";
 
 /// Why a key of a profile is never carried over.
-const NOT_OF_PROFILES: [(&str, &str); 3] = [
-    (
-        "global-timeout",
-        "stt has no limit for the time of a whole run; `timeout 30m cargo stt` ends one in an orderly way",
-    ),
+const NOT_OF_PROFILES: [(&str, &str); 2] = [
     ("archive", "stt makes no archives of test binaries"),
     (
         "bench",
@@ -166,6 +162,11 @@ impl Reading<'_> {
                     profile
                         .run
                         .extend(self.line(&entry, Home::Run, name, value));
+                }
+                "global-timeout" => {
+                    let value = self.time(entry.item);
+                    let line = self.line(&entry, Home::Run, name, value);
+                    profile.run.extend(line);
                 }
                 "run-ignored" => profile.run.extend(self.run_ignored(&entry)),
                 "status-level" | "final-status-level" => {

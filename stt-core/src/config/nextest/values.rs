@@ -32,7 +32,7 @@ struct RetriesTable {
 
 impl Reading<'_> {
     /// A time, as it is written there if we read the same.
-    fn time(&self, item: &Item) -> String {
+    pub(super) fn time(&self, item: &Item) -> String {
         let text = item.as_str();
         match text.and_then(times::parse) {
             Some(time) if text.and_then(|text| parse_duration(text).ok()) != Some(time) => {

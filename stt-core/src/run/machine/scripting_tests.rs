@@ -4,6 +4,7 @@ use super::tests::SECOND;
 use super::tests::ends;
 use super::tests::failed as failed_test;
 use super::tests::passed;
+use super::tests::recorded_unfinished;
 use super::tests::sample;
 use super::tests::setup;
 use super::tests::started;
@@ -276,6 +277,41 @@ fn a_stop_of_the_guard_ends_a_script_and_is_followed_by_the_teardown() {
     machine.handle(passes(1), 5 * SECOND);
     assert!(machine.is_over());
     assert_eq!(machine.outcome(), RunOutcome::Stopped);
+}
+
+#[test]
+fn a_run_whose_time_is_over_is_stopped_and_torn_down_and_nobody_is_blamed() {
+    let mut machine = with(2, &[TEARDOWN], |setup| setup.time = Some(20 * SECOND));
+    machine.handle(Event::Tick, SECOND);
+    machine.handle(Event::Signal(Signal::Suspend), 2 * SECOND);
+    machine.handle(Event::Signal(Signal::WentOn), 7 * SECOND);
+    assert_eq!(machine.next_deadline(), Some(26 * SECOND));
+    let actions = machine.handle(Event::Tick, 26 * SECOND);
+    let stopped = EndReason::Unfinished(Unfinished::Stopped);
+    assert_eq!(ends(&actions), [(0, stopped, 10 * SECOND)]);
+    let actions = machine.handle(unfinished(0, Unfinished::Stopped), 27 * SECOND);
+    assert_eq!(
+        recorded_unfinished(&actions),
+        [(0, Unfinished::Stopped, None)]
+    );
+    assert_eq!(does(&actions), [Does::Start(0)]);
+    machine.handle(passes(0), 28 * SECOND);
+    assert!(machine.is_over());
+    assert_eq!(machine.outcome(), RunOutcome::Stopped);
+    assert_eq!(
+        machine.stopped().unwrap().reason,
+        "the run took longer than 20 s"
+    );
+}
+
+#[test]
+fn the_time_of_a_run_ends_with_its_last_test() {
+    let mut machine = with(1, &[TEARDOWN], |setup| setup.time = Some(20 * SECOND));
+    machine.handle(Event::Tick, SECOND);
+    machine.handle(passed(0), 2 * SECOND);
+    assert_eq!(does(&machine.handle(Event::Tick, 30 * SECOND)), []);
+    machine.handle(passes(0), 31 * SECOND);
+    assert_eq!(machine.outcome(), RunOutcome::Passed);
 }
 
 #[test]

@@ -74,6 +74,7 @@ pub(super) fn setup(threads: usize, tests: usize, suspects: &[usize]) -> Setup {
         tried: BTreeMap::new(),
         seed: 7,
         scripts: Vec::new(),
+        time: None,
     }
 }
 

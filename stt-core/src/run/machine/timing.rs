@@ -3,15 +3,21 @@
 
 use std::time::Duration;
 
+use crate::checkpoint::StopCause;
 use crate::clock::Moment;
 use crate::outcome::EndReason;
+use crate::outcome::Unfinished;
+use crate::report::GuardNotice;
 use crate::run::event::Action;
 use crate::run::event::Notice;
 use crate::run::event::Progress;
 use crate::run::event::ScriptAction;
+use crate::units::show_duration;
 
 use super::Machine;
+use super::Phase;
 use super::Running;
+use super::Stopped;
 
 impl Machine {
     /// The next moment at which something is to be done although nothing happens.
@@ -23,7 +29,9 @@ impl Machine {
         let progress = self.telling.progress.map(|every| self.told + every);
         let retry = self.retrying.next_due(self.looked);
         let script = self.scripting.next_due();
-        tests.chain(progress).chain(retry).chain(script).min()
+        let end = self.time_up.filter(|_| self.may_run_out_of_time());
+        let others = progress.into_iter().chain(retry).chain(script);
+        tests.chain(others).chain(end).min()
     }
 
     pub(super) fn pass_time(&mut self, now: Moment, actions: &mut Vec<Action>) {
@@ -38,6 +46,9 @@ impl Machine {
             }
         }
         self.scripting.pass_time(now, actions);
+        if self.may_run_out_of_time() && self.time_up.is_some_and(|due| due <= now) {
+            self.out_of_time(now, actions);
+        }
         if self
             .telling
             .progress
@@ -46,6 +57,36 @@ impl Machine {
             self.told = now;
             actions.push(Action::Show(Notice::Progress(Box::new(self.progress(now)))));
         }
+    }
+
+    /// Whether tests or setup scripts could still be ended for the time of the run.
+    fn may_run_out_of_time(&self) -> bool {
+        self.phase < Phase::Unprepared && !self.are_tests_over()
+    }
+
+    /// Whether the run was stopped for its time.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        let stopped = self.stopped.as_ref();
+        stopped.is_some_and(|stopped| stopped.cause == StopCause::Time)
+    }
+
+    /// The time of the run is over: it is stopped as the guard would stop it, and nobody is to blame.
+    fn out_of_time(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let time = show_duration(self.time.unwrap_or_default());
+        let reason = format!("the run took longer than {time}");
+        self.phase = Phase::Stopping;
+        let notice = GuardNotice::Stop {
+            reason: reason.clone(),
+        };
+        actions.push(Action::Show(Notice::Guard(notice)));
+        self.stopped = Some(Stopped {
+            at: now,
+            reason,
+            cause: StopCause::Time,
+            largest: Vec::new(),
+            ended: self.slots.iter().map(|(_, running)| running.test).collect(),
+        });
+        self.end_all(Unfinished::Stopped, self.times.grace, actions);
     }
 
     /// Stops the groups, every timer and then ourselves.
@@ -66,6 +107,7 @@ impl Machine {
             }
             self.retrying.pause(pause);
             self.scripting.pause(pause);
+            self.time_up = self.time_up.map(|due| due + pause);
         }
         self.went_on = now;
         self.pause_all(true, actions);
