@@ -128,3 +128,36 @@ fn page_cache_of_a_container_is_nobodys_memory() {
     engine.assert_clean();
     lab.assert_clean();
 }
+
+/// Who sees no control groups can't count containers, and says so.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests start their own children"
+)]
+fn what_cannot_be_counted_is_told() {
+    let Some(engine) = Engine::find() else { return };
+    let unshared = std::process::Command::new("unshare")
+        .args(["--mount", "true"])
+        .status();
+    if !unshared.is_ok_and(|status| status.success()) {
+        return stt_tests::skipped("a mount namespace", &"`unshare --mount` is refused");
+    }
+    let lab = Lab::shared("containers");
+    let blind = "exec unshare --mount sh -c 'mount -t tmpfs none /sys/fs/cgroup && exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+    let args = ["--exact", "uses_much_in_a_container"];
+    let mut running = engine.json(&lab, &args).after(blind).spawn();
+    let expected = "what containers use is not counted: no control group of container ";
+    running.wait_for("it is told", |running| {
+        let report = running.report();
+        let mut told = report
+            .of("warning")
+            .filter_map(|line| line["message"].as_str());
+        let ours = told.find(|message| message.starts_with(expected))?;
+        ours.contains(&format!("{}-hog", engine.name)).then_some(())
+    });
+    lab.go();
+    drop(running.finish().code(0));
+    engine.assert_clean();
+    lab.assert_clean();
+}

@@ -3,6 +3,7 @@
 //! A container's processes are the engine's children, so no walk through the family of a test meets them. Without a
 //! container this costs one look at a number.
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::cgroup;
 use crate::clock::Moment;
 use crate::container::Census;
 use crate::container::InUse;
+use crate::container::Thing;
 use crate::units::Bytes;
 
 /// The shortest and the longest time after which a group that was not there is looked for again. In between it is a
@@ -31,10 +33,23 @@ const EVERYWHERE: Duration = Duration::from_millis(500);
 /// How many directories are looked through at once, and how deep.
 const MOST: (usize, usize) = (4096, 10);
 
+/// When the engine is asked of a container that was never seen, and then after twice as long each time.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// Who knows more of containers than their control groups tell. Neither may take long.
+pub trait Beyond: fmt::Debug + Send {
+    /// Has the engine asked whether it runs: the answer is left with it.
+    fn ask(&self, container: &Arc<Made>);
+    /// It runs, and is in no group that can be seen. Told once.
+    fn is_out_of_sight(&self, container: &Thing);
+}
+
 /// Counts what containers use.
 #[derive(Debug)]
 pub struct Counter {
     roster: Arc<Roster>,
+    /// `None` once somebody was told.
+    beyond: Option<Box<dyn Beyond>>,
     version: u64,
     known: Vec<Known>,
     past: Duration,
@@ -56,11 +71,21 @@ struct Hierarchies {
 struct Known {
     made: Arc<Made>,
     group: Group,
+    /// `None` once it was seen.
+    doubt: Option<Doubt>,
     memory: Bytes,
     /// CPU time in groups that are gone: whoever is started again gets a new one.
     before: Duration,
     /// CPU time in the group that is there.
     cpu: Duration,
+}
+
+/// Whether it runs where nobody sees it.
+#[derive(Debug)]
+struct Doubt {
+    since: Moment,
+    /// When the engine is asked.
+    next: Moment,
 }
 
 #[derive(Debug)]
@@ -91,13 +116,14 @@ impl Group {
 
 impl Counter {
     /// A counter of the containers in this list.
-    pub fn new(roster: Arc<Roster>) -> Self {
-        Self::below(roster, "/".into())
+    pub fn new(roster: Arc<Roster>, beyond: Box<dyn Beyond>) -> Self {
+        Self::below(roster, beyond, "/".into())
     }
 
-    fn below(roster: Arc<Roster>, root: Utf8PathBuf) -> Self {
+    fn below(roster: Arc<Roster>, beyond: Box<dyn Beyond>, root: Utf8PathBuf) -> Self {
         Self {
             roster,
+            beyond: Some(beyond),
             version: 0,
             known: Vec::new(),
             past: Duration::ZERO,
@@ -115,6 +141,7 @@ impl Counter {
         }
         if !self.known.is_empty() {
             self.open(now);
+            self.settle_doubts(now);
         }
         let containers = self.known.iter_mut().map(|known| {
             known.read(now);
@@ -150,6 +177,10 @@ impl Counter {
                 self.known.push(Known {
                     made,
                     group: Group::missing(now),
+                    doubt: Some(Doubt {
+                        since: now,
+                        next: now + DOUBT,
+                    }),
                     memory: Bytes(0),
                     before: Duration::ZERO,
                     cpu: Duration::ZERO,
@@ -174,7 +205,10 @@ impl Counter {
             else {
                 continue;
             };
-            if *next > now {
+            // Whoever is said to run has a group by now, if ever.
+            let runs = known.doubt.is_some() && known.made.is_said_to_run();
+            everywhere |= runs;
+            if *next > now && !runs {
                 continue;
             }
             let missed = now.saturating_sub(*since);
@@ -191,6 +225,28 @@ impl Counter {
         }
         if everywhere {
             self.look_everywhere();
+        }
+    }
+
+    /// Where a container was never seen, finds out whether there is something to be seen.
+    fn settle_doubts(&mut self, now: Moment) {
+        for known in &mut self.known {
+            let Some(doubt) = &mut known.doubt else {
+                continue;
+            };
+            if matches!(known.group, Group::There { .. }) {
+                known.doubt = None;
+            } else if known.made.is_said_to_run() {
+                known.doubt = None;
+                if let Some(beyond) = self.beyond.take() {
+                    beyond.is_out_of_sight(known.made.container());
+                }
+            } else if doubt.next <= now
+                && let Some(beyond) = &self.beyond
+            {
+                doubt.next = now + now.saturating_sub(doubt.since) * 2;
+                beyond.ask(&known.made);
+            }
         }
     }
 
@@ -298,13 +354,43 @@ fn directories(dir: &Utf8Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
     use crate::container::Kind;
-    use crate::container::Thing;
+
+    /// What the counter has asked and told. The engine says that the container with the number 9 runs.
+    #[derive(Clone, Debug, Default)]
+    struct Heard(Arc<Mutex<Vec<String>>>);
+
+    impl Heard {
+        fn hear(&self, what: &str, container: &Thing) {
+            let number = container.id.trim_start_matches('0');
+            self.0.lock().unwrap().push(format!("{what} {number}"));
+        }
+
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl Beyond for Heard {
+        fn ask(&self, container: &Arc<Made>) {
+            self.hear("ask", container.container());
+            if container.container().id == id(9) {
+                container.say_it_runs();
+            }
+        }
+
+        fn is_out_of_sight(&self, container: &Thing) {
+            self.hear("tell", container);
+        }
+    }
 
     /// A file system with one hierarchy of version 2, and containers that are made in it.
     struct Tree {
         dir: tempfile::TempDir,
         roster: Arc<Roster>,
+        heard: Heard,
         counter: Counter,
     }
 
@@ -317,8 +403,11 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
             let roster = Arc::<Roster>::default();
+            let heard = Heard::default();
+            let beyond = Box::new(heard.clone());
             let tree = Self {
-                counter: Counter::below(Arc::clone(&roster), root),
+                counter: Counter::below(Arc::clone(&roster), beyond, root),
+                heard,
                 dir,
                 roster,
             };
@@ -416,6 +505,37 @@ mod tests {
             tree.read(millis);
         }
         assert!(looks < 60, "{looks}");
+    }
+
+    #[test]
+    fn who_runs_where_nobody_sees_it_is_told_once() {
+        let mut tree = Tree::new(V2);
+        for number in [7, 8, 9] {
+            tree.made(0, number);
+        }
+        tree.group(&format!("docker/{}", id(7)), 1, 1);
+        for (millis, heard) in [
+            (0, &[][..]),
+            (1999, &[]),
+            (2000, &["ask 8", "ask 9"]),
+            (2001, &["tell 9"]),
+            (9000, &[]),
+        ] {
+            tree.read(millis);
+            assert_eq!(tree.heard.take(), heard, "at {millis}");
+        }
+    }
+
+    #[test]
+    fn who_is_asked_for_is_looked_for_once_more() {
+        let mut tree = Tree::new(V2);
+        tree.made(0, 9);
+        tree.read(0);
+        tree.read(2000);
+        assert_eq!(tree.heard.take(), ["ask 9"]);
+        tree.group(&format!("a/b/{}", id(9)), 5, 1);
+        assert_eq!(tree.read(2001).0, [(0, 5, 1)]);
+        assert_eq!(tree.heard.take(), [""; 0]);
     }
 
     #[test]

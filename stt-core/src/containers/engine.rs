@@ -112,6 +112,17 @@ pub fn look(address: &Address, scope: Scope<'_>) -> Result<Vec<Thing>, EngineErr
     })
 }
 
+/// Whether the engine says that a container runs. Where it says nothing within `budget` nobody knows.
+///
+/// # Errors
+/// There is no client.
+pub fn runs(address: &Address, id: &str, budget: Duration) -> Result<bool, EngineError> {
+    on_runtime(async {
+        let asked = tokio::time::timeout(budget, listing::runs(address, id)).await;
+        Ok(matches!(asked, Ok(Ok(true))))
+    })
+}
+
 fn on_runtime<T>(work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -48,6 +48,16 @@ pub(super) async fn list(engine: &Address, key: &str) -> io::Result<Vec<Containe
     Ok(read(body(&answer))?)
 }
 
+/// Whether a container runs.
+///
+/// # Errors
+/// The engine can't be reached, or says nothing of use.
+pub(super) async fn runs(engine: &Address, id: &str) -> io::Result<bool> {
+    let answer = ask(engine, "GET", &format!("/containers/{id}/json")).await?;
+    let container: serde_json::Value = serde_json::from_slice(body(&answer))?;
+    Ok(container["State"]["Running"] == true)
+}
+
 fn read(body: &[u8]) -> serde_json::Result<Vec<Container>> {
     let listed: Option<Vec<Listed>> = serde_json::from_slice(body)?;
     let containers = listed.unwrap_or_default().into_iter().map(|one| {

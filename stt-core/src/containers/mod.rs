@@ -18,6 +18,7 @@ mod volume;
 
 use crate::container::Address;
 
+pub use counter::Beyond;
 pub use counter::Counter;
 pub use discovery::CONTAINER_HOST;
 pub use discovery::DOCKER_HOST;
@@ -31,11 +32,13 @@ pub use engine::LATE;
 pub use engine::Scope;
 pub use engine::clear;
 pub use engine::look;
+pub use engine::runs;
 pub use label::Label;
 pub use label::key;
 pub use proxy::Desk;
 pub use proxy::Notify;
 pub use proxy::Proxy;
+pub use roster::Made;
 pub use roster::Roster;
 
 /// Whether this is the address of a proxy of ours, which was the engine of a run inside a test.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -11,11 +12,29 @@ use crate::container::Thing;
 
 /// A container that a test has made.
 #[derive(Debug)]
-pub(super) struct Made {
+pub struct Made {
     /// The slot of the test.
     pub(super) slot: usize,
     /// What the engine calls it.
     pub(super) container: Arc<Thing>,
+    /// Whether the engine has said that it runs, when it was asked.
+    runs: AtomicBool,
+}
+
+impl Made {
+    /// The container.
+    pub fn container(&self) -> &Thing {
+        &self.container
+    }
+
+    /// The engine says that it runs.
+    pub fn say_it_runs(&self) {
+        self.runs.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_said_to_run(&self) -> bool {
+        self.runs.load(Ordering::Acquire)
+    }
 }
 
 /// Which containers there are: the proxy adds them, the start of a test takes those of the one before it away, and
@@ -31,7 +50,11 @@ impl Roster {
     /// A test in this slot has made it.
     pub(super) fn add(&self, slot: usize, container: Thing) {
         let container = Arc::new(container);
-        self.lock().push(Arc::new(Made { slot, container }));
+        self.lock().push(Arc::new(Made {
+            slot,
+            container,
+            runs: AtomicBool::new(false),
+        }));
         self.version.fetch_add(1, Ordering::Release);
     }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
@@ -18,17 +19,20 @@ use crate::command::Environment;
 use crate::container::Address;
 use crate::container::Cleared;
 use crate::container::Thing;
+use crate::containers::Beyond;
 use crate::containers::Counter;
 use crate::containers::Engine;
 use crate::containers::EngineError;
 use crate::containers::Found;
 use crate::containers::Lookup;
+use crate::containers::Made;
 use crate::containers::Notify;
 use crate::containers::Proxy;
 use crate::containers::Scope;
 use crate::containers::clear;
 use crate::containers::find;
 use crate::containers::key;
+use crate::containers::runs;
 use crate::discovery::TestBinary;
 use crate::id::RunId;
 use crate::id::TestId;
@@ -129,8 +133,12 @@ impl Session {
 
 impl Containers {
     /// What counts the containers of the running tests.
-    pub(crate) fn counter(&self) -> Counter {
-        Counter::new(Arc::clone(self.proxy.roster()))
+    pub(crate) fn counter(&self, queue: &Arc<Queue>) -> Counter {
+        let beyond = Doubts {
+            engine: self.proxy.place(),
+            queue: Arc::clone(queue),
+        };
+        Counter::new(Arc::clone(self.proxy.roster()), Box::new(beyond))
     }
 
     /// A test, or a script, begins in this slot, with a name for what it makes: the variables by which it finds the
@@ -194,6 +202,45 @@ impl Containers {
         if told.insert(message.clone()) {
             queue.push(Event::Warning(Warning { message, hint }));
         }
+    }
+}
+
+/// Finds out what becomes of containers that can't be seen.
+#[derive(Debug)]
+struct Doubts {
+    engine: Arc<OnceLock<Address>>,
+    queue: Arc<Queue>,
+}
+
+impl Beyond for Doubts {
+    /// In a thread of its own, which nobody waits for: the guard is the one who asks.
+    fn ask(&self, container: &Arc<Made>) {
+        const BUDGET: Duration = Duration::from_secs(2);
+        let Some(engine) = self.engine.get().cloned() else {
+            return;
+        };
+        let container = Arc::clone(container);
+        let asking = move || {
+            if runs(&engine, &container.container().id, BUDGET).is_ok_and(|runs| runs) {
+                container.say_it_runs();
+            }
+        };
+        // Without a thread nobody learns of it, and nothing else is lost.
+        drop(
+            thread::Builder::new()
+                .name("stt-engine".to_owned())
+                .stack_size(STACK)
+                .spawn(asking),
+        );
+    }
+
+    fn is_out_of_sight(&self, container: &Thing) {
+        self.queue.push(Event::Warning(Warning {
+            message: format!(
+                "what containers use is not counted: no control group of {container} can be seen here"
+            ),
+            hint: None,
+        }));
     }
 }
 

@@ -376,7 +376,10 @@ impl Session {
         let reader = FamilyReader::new(
             Arc::clone(&self.family),
             places.collect(),
-            shared.containers.as_ref().map(Containers::counter),
+            shared
+                .containers
+                .as_ref()
+                .map(|own| own.counter(&shared.queue)),
             self.clock,
             config.guard.clone(),
             shared.cores,

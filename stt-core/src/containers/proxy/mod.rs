@@ -198,6 +198,11 @@ impl Proxy {
         self.variables
     }
 
+    /// Where it will be said where the engine is.
+    pub fn place(&self) -> Arc<OnceLock<Address>> {
+        Arc::clone(&self.engine)
+    }
+
     /// Where the engine is; `None` as long as nothing was made there.
     pub fn engine(&self) -> Option<&Address> {
         self.engine.get()
