@@ -174,10 +174,7 @@ impl Live {
     pub fn matters(&self) -> (State, u32, u32, Option<u64>, (Bytes, u32), bool) {
         let runs = self.running_now > 0;
         // Each time that it has doubled.
-        let memory = (
-            self.limit,
-            u64::BITS - (self.memory.0 / Bytes::mib(64).0).leading_zeros(),
-        );
+        let memory = (self.limit, step_of(self.memory));
         (
             self.state,
             self.wanted,
@@ -192,6 +189,11 @@ impl Live {
     pub fn age(&self) -> (u64, i32) {
         (self.runner.start, self.runner.pid)
     }
+}
+
+/// Memory in steps that others act on: each is twice the one before, from 64 MiB on.
+pub fn step_of(memory: Bytes) -> u32 {
+    u64::BITS - (memory.0 / Bytes::mib(64).0).leading_zeros()
 }
 
 #[cfg(test)]

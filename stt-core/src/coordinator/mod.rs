@@ -29,6 +29,7 @@ pub use live::Live;
 pub use live::RunningTest;
 pub use live::State;
 pub use live::Thresholds;
+pub use live::step_of;
 pub use lock::Held;
 pub use lock::hold_shared;
 pub use neighbours::Shares;

@@ -20,6 +20,8 @@ pub struct Others {
     pub older: u32,
     /// How many younger ones run tests, and so can yield.
     pub younger: u32,
+    /// How many younger ones run tests and have told of little memory so far: it may have become more since.
+    pub doubtful: u32,
     /// When the last younger one yielded.
     pub yielded: Option<u64>,
     /// What all of them use. Who is part of another run, or has parts of his own among them, counts nothing twice.
@@ -42,11 +44,10 @@ impl Others {
                 seen.older += u32::from(takes_part(other.state));
             } else if other.state == State::Stopping {
                 seen.yielded = seen.yielded.max(Some(other.state_since));
-            } else if other.state == State::Running
-                && other.running_now > 0
-                && other.memory.0 >= me.memory.0 / WORTH
-            {
-                seen.younger += 1;
+            } else if other.state == State::Running && other.running_now > 0 {
+                let worth = other.memory.0 >= me.memory.0 / WORTH;
+                seen.younger += u32::from(worth);
+                seen.doubtful += u32::from(!worth);
             }
         }
         seen
@@ -139,6 +140,7 @@ mod tests {
         let expected = Others {
             older: 2,
             younger: 1,
+            doubtful: 1,
             yielded: Some(9_000),
             memory: Bytes(8 * 25 + 24),
         };

@@ -71,6 +71,14 @@ impl Lines {
         self.critical
     }
 
+    /// From which share of the machine's memory on tests are held; `None` where the threshold is a size.
+    pub(super) fn hold_share(&self) -> Option<Percent> {
+        match self.threshold {
+            Threshold::Machine(share) => Some(share.saturating_sub(HOLD_MARGIN)),
+            Threshold::Run(_) => None,
+        }
+    }
+
     /// Whether the threshold bounds the run's own family, which must then be read every time.
     pub(super) fn bounds_run(&self) -> bool {
         match self.threshold {

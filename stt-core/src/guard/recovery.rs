@@ -115,11 +115,14 @@ struct CpuLine {
 impl Recovery {
     /// What a run with this configuration waits for, on a machine where it may use this many cores.
     pub fn new(guard: &GuardConfig, restart: &RestartConfig, past: Past, cores: usize) -> Self {
+        let lines = Lines::new(guard);
+        // Above the line from which its tests are held a run would only be stopped again.
+        let hold = lines.hold_share().unwrap_or(restart.below);
         Self {
             memory: MemoryLine {
-                below: restart.below,
+                below: restart.below.min(hold),
                 before: past.memory_before,
-                lines: Lines::new(guard),
+                lines,
             },
             cpu: past.cpu.then(|| CpuLine {
                 threshold: guard.cpu_threshold,
@@ -306,6 +309,19 @@ mod tests {
             let sample = memory(used, 0);
             assert_eq!(goes_on(&mut recovery, &sample), at, "{used} {before:?}");
         }
+    }
+
+    #[test]
+    fn a_low_threshold_is_not_waited_for_above_the_line_that_holds_tests() {
+        let mut guard = config();
+        guard.memory_threshold = Threshold::Machine(Percent::whole(50));
+        for (used, at) in [(399, Some(5)), (401, None)] {
+            let mut recovery = Recovery::new(&guard, &restart(), past(None), 4);
+            assert_eq!(goes_on(&mut recovery, &memory(used, 0)), at, "{used}");
+        }
+        guard.memory_threshold = Threshold::Machine(Percent::whole(90));
+        let mut recovery = Recovery::new(&guard, &restart(), past(None), 4);
+        assert_eq!(goes_on(&mut recovery, &memory(699, 0)), Some(5));
     }
 
     #[test]

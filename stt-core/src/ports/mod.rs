@@ -156,8 +156,10 @@ mod tests {
 
     use super::*;
 
+    /// Tests of another checkout may run at the same time: they begin at other ports.
     fn leases(seed: &str) -> Leases {
-        Leases::new(seed, "/nowhere".into())
+        let seed = format!("{seed} of {}", std::process::id());
+        Leases::new(&seed, "/nowhere".into())
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::coordinator::RunningTest;
 use crate::coordinator::State;
+use crate::coordinator::step_of;
 use crate::process::nonblocking_pipe;
 use crate::run::queue::Queue;
 use crate::units::Bytes;
@@ -38,6 +39,10 @@ pub(crate) struct Outline {
     pub(crate) total: usize,
     /// How many have failed.
     pub(crate) failed: usize,
+    /// What its tests use.
+    pub(crate) memory: Bytes,
+    /// The limit of the memory that it watches.
+    pub(crate) limit: Bytes,
 }
 
 /// What is told less often.
@@ -45,10 +50,6 @@ pub(crate) struct Outline {
 pub(crate) struct Details {
     /// The largest of the tests that run.
     pub(crate) running: Vec<RunningTest>,
-    /// What its tests use.
-    pub(crate) memory: Bytes,
-    /// The limit of the memory that it watches.
-    pub(crate) limit: Bytes,
     /// What is left of it until nothing more should start; `None` where nothing is watched.
     pub(crate) left: Option<Bytes>,
     /// What one more test is expected to use; zero while nothing is known.
@@ -101,6 +102,8 @@ impl Board {
                     done: 0,
                     total: 0,
                     failed: 0,
+                    memory: Bytes(0),
+                    limit: Bytes(0),
                 },
                 details: Details::default(),
                 waits: None,
@@ -122,6 +125,8 @@ impl Board {
         let matters = before.state != outline.state
             || before.wanted != outline.wanted
             || (before.running == 0) != (outline.running == 0)
+            || before.limit != outline.limit
+            || step_of(before.memory) != step_of(outline.memory)
             || (written.shrinking && outline.running < before.running);
         if matters {
             drop(written);

@@ -254,8 +254,8 @@ impl Neighbours {
         live.done = count(outline.done);
         live.total = count(outline.total);
         live.failed = count(outline.failed);
-        live.memory = details.memory;
-        live.limit = details.limit;
+        live.memory = outline.memory;
+        live.limit = outline.limit;
         live.expected = details.expected;
         live.promised = details.promised;
         self.left = details.left;
@@ -360,6 +360,7 @@ impl Neighbours {
             company: Company {
                 older: seen.older,
                 younger: seen.younger,
+                doubtful: seen.doubtful,
                 yielded: self.yielded.map(|(_, at)| at),
                 memory: Bytes(seen.memory.0 / GRAIN * GRAIN),
             },

@@ -32,6 +32,8 @@ pub struct Company {
     pub older: u32,
     /// How many are younger and run tests. They yield first.
     pub younger: u32,
+    /// How many younger ones run tests, and seem to use too little to be waited for.
+    pub doubtful: u32,
     /// When the last younger one has yielded.
     pub yielded: Option<Moment>,
     /// What all of them use, as they have told it: up to a second ago.

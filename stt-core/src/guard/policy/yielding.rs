@@ -16,7 +16,10 @@ use crate::units::Bytes;
 /// How long is waited for each younger run, and after the end of one.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The same when memory is critical and our end would not help much.
+/// How long somebody younger who seems small has to show what he uses, and to yield: what he has told may be old.
+const DOUBT: Duration = Duration::from_millis(500);
+
+/// How long is waited when memory is critical and our end would not help much.
 const HASTE: Duration = Duration::from_secs(1);
 
 /// Since when the run would have acted, were it alone.
@@ -51,7 +54,8 @@ impl Yielding {
         }
         let since = *self.since.get_or_insert(now);
         let turn = if act.breach().critical.is_none() {
-            let youngest = since + PATIENCE.saturating_mul(company.younger);
+            let doubt = DOUBT.saturating_mul(company.doubtful.min(1));
+            let youngest = since + PATIENCE.saturating_mul(company.younger) + doubt;
             let after = company.yielded.map(|at| at.saturating_add(PATIENCE));
             youngest.max(after.unwrap_or_default())
         } else if company.younger == 0 || self.would_help(sample) {
@@ -112,6 +116,7 @@ mod tests {
             let company = Company {
                 older: 1,
                 younger: younger - u32::from(gone.is_some()),
+                doubtful: 0,
                 yielded: gone.map(ms),
                 memory: Bytes(0),
             };
@@ -142,6 +147,33 @@ mod tests {
         assert_eq!(acts_at(930, 60, 3, None), Some(2_000));
     }
 
+    #[test]
+    fn a_younger_one_that_seems_small_may_yield_before_us() {
+        let mut guard = Policy::new(&config(), 4);
+        let company = Company {
+            older: 1,
+            doubtful: 2,
+            ..Company::default()
+        };
+        let beside = |company| Situation {
+            company,
+            ..running(2)
+        };
+        guard.step(&memory(795, 500), beside(company), ms(0));
+        let mut act = |company, at| guard.step(&memory(810, 500), beside(company), ms(at)).act;
+        assert_eq!(act(company, 1_000), None);
+        assert_eq!(act(company, 1_490), None);
+        // He has yielded, and does not help.
+        let yielded = Company {
+            doubtful: 1,
+            yielded: Some(ms(1_495)),
+            ..company
+        };
+        assert_eq!(act(yielded, 1_500), None);
+        assert_eq!(act(yielded, 4_490), None);
+        assert!(act(yielded, 4_495).is_some());
+    }
+
     /// When a run acts that uses 12 of 1000 itself, and the other runs together this much. Memory is over its line
     /// by 10 after a second, grown by 15.
     fn small_one_acts_at(runs: u64, younger: u32) -> Option<u64> {
@@ -149,8 +181,8 @@ mod tests {
         let company = |memory| Company {
             older: 1,
             younger,
-            yielded: None,
             memory: Bytes(memory),
+            ..Company::default()
         };
         let beside = |memory| Situation {
             company: company(memory),

@@ -79,6 +79,8 @@ impl Machine {
             done: counts.passed + counts.failed + counts.ignored,
             total: self.telling.base.total,
             failed: counts.failed,
+            memory: self.telling.base.family_memory.unwrap_or_default(),
+            limit: self.memory.map(|memory| memory.total).unwrap_or_default(),
         }
     }
 
@@ -118,8 +120,6 @@ impl Machine {
         let policy = self.policy.as_ref();
         Details {
             running: running.collect(),
-            memory: self.telling.base.family_memory.unwrap_or_default(),
-            limit: self.memory.map(|memory| memory.total).unwrap_or_default(),
             left: self.memory.and_then(|memory| policy?.left_to_hold(memory)),
             expected,
             promised: Bytes(promised),

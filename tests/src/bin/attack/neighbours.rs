@@ -1,8 +1,10 @@
 //! Several runs on one machine: what sharing costs, how soon what is free is taken, and who yields.
-//! `attack neighbours [--runs N] [--trials N] [--kills N]`.
+//! `attack neighbours [--runs N] [--kills N] [--trials N] [--grouped N]
+//! [--herds N]`.
 
 mod breach;
 mod freed;
+mod herd;
 mod sharing;
 mod thrash;
 
@@ -13,6 +15,7 @@ use stt_tests::Lab;
 use stt_tests::Stt;
 use stt_tests::Town;
 
+use crate::neighbours::breach::Place;
 use crate::verdict::Verdict;
 
 /// So many tests that nobody counts them.
@@ -31,15 +34,20 @@ fn suite<'lab>(town: &Town, lab: &'lab Lab) -> Stt<'lab> {
     reason = "what was measured is what it is for"
 )]
 pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
-    let (mut runs, mut trials, mut kills) = (8, 100, 20);
+    let (mut runs, mut kills, mut herds) = (8, 20, 3);
+    let (mut trials, mut grouped) = (20, 100);
     while let Some(arg) = args.next() {
         let number = args.next().and_then(|value| value.parse().ok());
         match (arg.as_str(), number) {
             ("--runs", Some(number)) => runs = number,
             ("--trials", Some(number)) => trials = number,
+            ("--grouped", Some(number)) => grouped = number,
+            ("--herds", Some(number)) => herds = number,
             ("--kills", Some(number)) => kills = number,
             _ => {
-                eprintln!("usage: attack neighbours [--runs N] [--trials N] [--kills N]");
+                eprintln!(
+                    "usage: attack neighbours [--runs N] [--kills N] [--trials N] [--grouped N] [--herds N]"
+                );
                 return ExitCode::from(2);
             }
         }
@@ -58,8 +66,14 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     if kills > 0 {
         tell(freed::freed(kills));
     }
+    if herds > 0 {
+        tell(herd::herd(herds));
+    }
     if trials > 0 {
-        tell(breach::yielding(trials));
+        tell(breach::yielding(trials, Place::Machine));
+    }
+    if grouped > 0 {
+        tell(breach::yielding(grouped, Place::Group));
     }
     ExitCode::from(u8::from(!all_hold))
 }

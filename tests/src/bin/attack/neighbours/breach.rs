@@ -7,9 +7,11 @@ use stt_tests::DEADLINE;
 use stt_tests::Finished;
 use stt_tests::Lab;
 use stt_tests::Running;
+use stt_tests::Stt;
 use stt_tests::Town;
 use stt_tests::until;
 
+use crate::limit::Group;
 use crate::machine;
 use crate::neighbours::ANY;
 use crate::neighbours::pause;
@@ -19,8 +21,25 @@ use crate::verdict::Verdict;
 /// kernel's own comings and goings are small beside it, and less than makes a run count as large by itself.
 const PART: i64 = 24;
 
+/// The size of a control group in which the same is provoked, and what each run's test holds there. What others on this
+/// machine take and give is nothing to it.
+const GROUP: i64 = 2 << 30;
+const GROUP_PART: i64 = 200 << 20;
+
+/// What four runs with their supervisors and their tests take beside, there.
+const GROUP_REST: i64 = 60 << 20;
+
 /// How many runs see the breach.
-const WITNESSES: usize = 4;
+pub(super) const WITNESSES: usize = 4;
+
+/// Whose memory is over its line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The machine's.
+    Machine,
+    /// That of a control group around the runs.
+    Group,
+}
 
 /// How long is watched who else yields: a turn and a half.
 const WATCHED: Duration = Duration::from_millis(4_500);
@@ -28,12 +47,22 @@ const WATCHED: Duration = Duration::from_millis(4_500);
 /// Of several runs one grows until the machine's memory is over the line: the youngest has to yield, and nobody
 /// else.
 #[expect(clippy::print_stderr, reason = "it takes long")]
-pub(super) fn yielding(trials: usize) -> Vec<Verdict> {
+pub(super) fn yielding(trials: usize, place: Place) -> Vec<Verdict> {
+    let promise = match place {
+        Place::Machine => {
+            "exactly one of four yields, the youngest, in 99 of 100 breaches of the machine's line"
+        }
+        Place::Group => "the same in a control group",
+    };
+    if place == Place::Group && Group::create(GROUP).is_none() {
+        let why = "SKIPPED: no control group of version 1 can be made here".to_owned();
+        return vec![Verdict::new(promise, true, why)];
+    }
     let mut right = 0;
     let mut wrong = Vec::new();
     for trial in 0..trials {
         eprintln!("trial {} of {trials}, {right} right", trial + 1);
-        match one_breach(trial % WITNESSES) {
+        match one_breach(trial % WITNESSES, place) {
             Ok(()) => right += 1,
             Err(what) => {
                 eprintln!("trial {}: {what}", trial + 1);
@@ -42,33 +71,77 @@ pub(super) fn yielding(trials: usize) -> Vec<Verdict> {
         }
     }
     vec![Verdict::new(
-        "exactly one of four yields, the youngest, in 99 of 100 breaches",
+        promise,
         right * 100 >= trials * 99,
         format!("{right} of {trials}; {}", wrong.join("; ")),
     )]
 }
 
-fn one_breach(grows: usize) -> Result<(), String> {
+/// What of one breach is another in another place.
+pub(super) struct Scene {
+    /// What each run's test holds, in bytes.
+    held: i64,
+    /// The threshold.
+    pub(super) line: String,
+    group: Option<Group>,
+}
+
+impl Scene {
+    /// What it is there.
+    pub(super) fn of(place: Place) -> Self {
+        let all = i64::try_from(WITNESSES).unwrap_or(i64::MAX);
+        // Half of a part above what all hold, since others on this machine take and give memory meanwhile. Who grows does
+        // so until somebody yields: then a whole part is free again, and the line is out of reach.
+        let above = |held: i64| all * held + held / 2;
+        match place {
+            Place::Machine => {
+                let held = machine::MemInfo::open().read().total / PART;
+                let (line, _) = machine::share_above_use(above(held));
+                Self {
+                    held,
+                    line,
+                    group: None,
+                }
+            }
+            Place::Group => Self {
+                held: GROUP_PART,
+                line: format!("{}%", (above(GROUP_PART) + GROUP_REST) * 100 / GROUP),
+                group: Group::create(GROUP),
+            },
+        }
+    }
+
+    /// Starts a run there, which is younger than all that the town has already.
+    pub(super) fn start(&self, stt: Stt<'_>, town: &Town, lab: &Lab) -> Running {
+        let older = town.runs(lab).len();
+        let stt = stt.env("HOSTILE_MEMORY", self.held.to_string());
+        let mut run = match &self.group {
+            Some(group) => stt.after(&group.enter()).spawn(),
+            None => stt.spawn(),
+        };
+        run.wait_for("it is known", |_| {
+            (town.runs(lab).len() > older).then_some(())
+        });
+        run
+    }
+}
+
+fn one_breach(grows: usize, place: Place) -> Result<(), String> {
     let town = Town::new();
     let labs: Vec<Lab> = (0..WITNESSES).map(|_| Lab::shared("hostile")).collect();
-    let all = i64::try_from(WITNESSES).unwrap_or(i64::MAX);
-    let held = machine::MemInfo::open().read().total / PART;
-    // Half of a part above what all hold, since others on this machine take and give memory meanwhile. Who grows does so
-    // until somebody yields: then a whole part is free again, and the line is out of reach.
-    let (line, _) = machine::share_above_use(all * held + held / 2);
+    let scene = Scene::of(place);
     let guard = [
         "--memory-threshold",
-        &line,
+        &scene.line,
         "-j",
         "1",
         "--config",
         "guard.grace-period=200ms",
     ];
-    let mut runs = Vec::new();
+    let mut runs: Vec<Running> = Vec::new();
     for lab in &labs {
         let stt = lab.json(["--exact", "grows_when_told_to"]).args(guard);
-        let stt = town.join(stt, ANY).env("HOSTILE_MEMORY", held.to_string());
-        runs.push(stt.spawn());
+        runs.push(scene.start(town.join(stt, ANY), &town, lab));
     }
     // Those that are more than cores get a spare share after ten seconds.
     for (run, lab) in runs.iter_mut().zip(&labs) {
