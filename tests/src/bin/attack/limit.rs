@@ -1,5 +1,8 @@
 //! A control group with a memory limit around the runner, as in a container.
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
 use camino::Utf8PathBuf;
 use fs_err as fs;
 use stt_tests::Lab;
@@ -15,8 +18,10 @@ pub(crate) struct Group(Utf8PathBuf);
 impl Group {
     /// One with so much memory; `None` where none can be made.
     pub(crate) fn create(limit: i64) -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = Utf8PathBuf::from(format!(
-            "/sys/fs/cgroup/memory/stt-attack-{}",
+            "/sys/fs/cgroup/memory/stt-attack-{}-{number}",
             std::process::id()
         ));
         fs::create_dir(&dir).ok()?;
