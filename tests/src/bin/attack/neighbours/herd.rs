@@ -96,7 +96,11 @@ fn one_herd() -> Result<Duration, String> {
     for lab in &labs {
         lab.go();
     }
-    let went_on = |run: &Running| run.report().of("run-started").count() > 1;
+    let went_on = |run: &Running| {
+        run.report()
+            .of("waiting")
+            .any(|said| said["next"] == "go-on")
+    };
     let mut times = [None; 2];
     let apart = until("both go on", DEADLINE, || {
         for (time, run) in times.iter_mut().zip(&runs[2..]) {
