@@ -111,3 +111,28 @@ fn whoever_has_a_higher_priority_starts_earlier() {
         .collect();
     assert_eq!(order, ["t07", "t01", "t00"]);
 }
+
+#[test]
+fn output_is_shown_as_the_overrides_of_its_test_say_unless_somebody_types_otherwise() {
+    let lab = Lab::shared("counting");
+    let path = file(
+        &lab,
+        "[[overrides]]\nfilter = 'test(=t00)'\nsuccess-output = 'final'\n\
+         [[overrides]]\nfilter = 'test(=fails_until_told)'\nfailure-output = 'never'\n",
+    );
+    let names = [
+        "--exact",
+        "t00",
+        "t01",
+        "fails_until_told",
+        "--no-fail-fast",
+    ];
+    let shown = |typed: &[&str]| {
+        let stt = lab.json(names).args(["--config-file", path.as_str()]);
+        let report = stt.args(typed).run().code(100).report();
+        ["t00", "t01", "fails_until_told"].map(|name| report.finished(name)["output"].is_object())
+    };
+    assert_eq!(shown(&[]), [true, false, false]);
+    let typed = ["--success-output", "never", "--failure-output", "immediate"];
+    assert_eq!(shown(&typed), [false, false, true]);
+}

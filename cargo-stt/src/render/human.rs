@@ -203,13 +203,8 @@ impl Human {
         self.total = result.total;
         self.stale = true;
         let slow = self.slow.contains(&result.test);
-        let failed = result.outcome.is_failed();
         let level = self.level(result);
-        let output = if failed {
-            self.options.output.failure_output
-        } else {
-            self.options.output.success_output
-        };
+        let output = result.shown(&self.options.output);
         if self.shows(level) {
             let counter = if !self.options.shows_counter() {
                 Counter::None
@@ -266,7 +261,7 @@ impl Human {
         let counter = self.blank_counter();
         status::push_finished(&mut self.page, self.theme, tried, counter, readings);
         status::push_delay(&mut self.page, delay);
-        let output = self.options.output.failure_output;
+        let output = tried.shown(&self.options.output);
         if matches!(output, ShowOutput::Immediate | ShowOutput::ImmediateFinal) {
             self.push_output(tried);
         }

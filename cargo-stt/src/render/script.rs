@@ -196,6 +196,7 @@ impl Script {
                 ..Resources::default()
             },
             output: None,
+            own_shown: None,
             leak: None,
             counts: self.counts,
             total: self.total,

@@ -20,6 +20,9 @@ use super::keys;
 use super::limits;
 use super::limits::LimitSets;
 use super::limits::NO_LIMITS;
+use super::outputs;
+use super::outputs::OUTPUTS;
+use super::outputs::TestOutput;
 use super::ports;
 use super::ports::PORTS;
 use super::problem::Problem;
@@ -52,7 +55,7 @@ const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
 /// The key for what is added to the command line of a test's binary.
 pub(super) const EXTRA_ARGS: &str = "run-extra-args";
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     FILTER,
     PLATFORM,
     limits::LIMITS,
@@ -70,6 +73,8 @@ const KEYS: [&str; 17] = [
     KINDS[2],
     KINDS[3],
     EXTRA_ARGS,
+    OUTPUTS[0],
+    OUTPUTS[1],
 ];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
@@ -93,6 +98,8 @@ pub struct Override {
     pub scripts: TestScripts,
     /// What is added to the command line of their binary, where it says something of that.
     pub extra_args: Option<Arc<[String]>>,
+    /// When their output is shown, as far as it says something of that.
+    pub output: TestOutput,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -115,6 +122,7 @@ pub(super) struct OverrideDraft {
     group: Option<Origin>,
     scripts: Named,
     extra_args: Option<Arc<[String]>>,
+    output: TestOutput,
     pub(super) origin: Origin,
 }
 
@@ -180,6 +188,7 @@ impl OverrideDraft {
             scheduling: self.scheduling,
             scripts: self.scripts.resolve(scripts),
             extra_args: self.extra_args,
+            output: self.output,
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -188,14 +197,30 @@ impl OverrideDraft {
 }
 
 impl Override {
-    /// What is left of it when somebody has just said how often every test is tried again.
-    pub(super) fn without_retries(mut self) -> Option<Self> {
-        self.retries = None;
-        let sets = self.limits.is_some() || self.ports.is_some();
+    /// What is left of it when somebody has just said some of it of every test.
+    pub(super) fn without(mut self, typed: Typed) -> Option<Self> {
+        if typed.retries {
+            self.retries = None;
+        }
+        if typed.success_output {
+            self.output.success = None;
+        }
+        if typed.failure_output {
+            self.output.failure = None;
+        }
+        let sets = self.limits.is_some() || self.ports.is_some() || self.retries.is_some();
         let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
         let sets = sets || !self.scripts.is_empty() || self.extra_args.is_some();
-        sets.then_some(self)
+        (sets || !self.output.is_empty()).then_some(self)
     }
+}
+
+/// What was said of every test where that is stronger than overrides: typed, or in the environment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Typed {
+    pub(super) retries: bool,
+    pub(super) success_output: bool,
+    pub(super) failure_output: bool,
 }
 
 /// The override as a file has it.
@@ -246,7 +271,7 @@ impl fmt::Display for Override {
             let args: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
             writeln!(f, "{EXTRA_ARGS} = [{}]", args.join(", "))?;
         }
-        Ok(())
+        self.output.fmt(f)
     }
 }
 
@@ -301,21 +326,13 @@ fn read_one(
     let (mut ports, mut retries, mut group) = (None, None, None);
     let (mut times, mut scheduling) = (TestTimes::default(), Scheduling::default());
     let (mut scripts, mut extra_args) = (Named::default(), None);
+    let mut output = TestOutput::default();
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
             FILTER => filter = filter_of(reader, item, value, source, file),
             PLATFORM => platform = platform_of(reader, item, value),
-            limits::LIMITS => {
-                let name = text(
-                    reader,
-                    item,
-                    name,
-                    "the name of a set of limits, or \"none\"",
-                );
-                let place = reader.place(value);
-                set = name.map(|name| (name, Origin { source, place }));
-            }
+            limits::LIMITS => set = set_of(reader, item, value, source),
             PORTS => ports = ports::read(reader, item, value),
             RETRIES => retries = retries::read(reader, item, value),
             name if TIMES.contains(&name) => times::read(reader, &mut times, name, item, value),
@@ -330,6 +347,9 @@ fn read_one(
                 scripts::read_names(reader, &mut scripts, name, item, value, source);
             }
             EXTRA_ARGS => extra_args = words(reader, item, value),
+            name if OUTPUTS.contains(&name) => {
+                outputs::read(reader, &mut output, name, item, value);
+            }
             other => {
                 reader.no_such_key(table, other, item, "an override", KEYS);
             }
@@ -347,7 +367,7 @@ fn read_one(
     let place = reader.place(span.clone());
     let sets = set.is_some() || ports.is_some() || retries.is_some() || extra_args.is_some();
     let sets = sets || !times.is_empty() || !scheduling.is_empty();
-    if !sets && scripts.is_empty() {
+    if !sets && scripts.is_empty() && output.is_empty() {
         let message = "this override sets nothing".to_owned();
         let expected = format!("what it may set is {}", KEYS[2..].join(", "));
         reader.report(span, message, Some(expected));
@@ -364,6 +384,7 @@ fn read_one(
         group,
         scripts,
         extra_args,
+        output,
         origin: Origin { source, place },
     })
 }
@@ -399,6 +420,19 @@ fn platform_of(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Opti
             None
         }
     }
+}
+
+/// The name of a set of limits, and where it stands.
+fn set_of(
+    reader: &mut Reader<'_>,
+    item: &Item,
+    span: Range<usize>,
+    source: Source,
+) -> Option<(String, Origin)> {
+    let expected = "the name of a set of limits, or \"none\"";
+    let name = text(reader, item, limits::LIMITS, expected)?;
+    let place = reader.place(span);
+    Some((name, Origin { source, place }))
 }
 
 /// A list of arguments.

@@ -18,6 +18,7 @@ use super::keys;
 use super::keys::Draft;
 use super::limits;
 use super::overrides::OverrideDraft;
+use super::overrides::Typed;
 use super::problem::Problem;
 use super::problem::Problems;
 use super::source::ConfigFile;
@@ -89,18 +90,19 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
     let mut resolved = lay(&said.entries, cores);
     let laid = limits::lay(&said.sets);
     problems.extend(laid.problems);
-    let retries = resolved.origin("run.retries");
-    let typed = retries.is_some_and(|origin| origin.source >= Source::Environment);
+    let is_typed = |key| {
+        let origin = resolved.origin(key);
+        origin.is_some_and(|origin| origin.source >= Source::Environment)
+    };
+    let typed = Typed {
+        retries: is_typed("run.retries"),
+        success_output: is_typed("output.success-output"),
+        failure_output: is_typed("output.failure-output"),
+    };
     let overrides = said.overrides.into_iter();
     resolved.config.overrides = overrides
         .filter_map(|draft| draft.resolve(&laid.sets, &said.scripts))
-        .filter_map(|one| {
-            if typed {
-                one.without_retries()
-            } else {
-                Some(one)
-            }
-        })
+        .filter_map(|one| one.without(typed))
         .collect();
     resolved.config.limits = laid.sets;
     resolved.config.test_groups = last_of_each(said.groups);

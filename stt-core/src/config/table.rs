@@ -45,13 +45,13 @@ const STATUS_LEVELS: [(&str, StatusLevel); 7] = [
 ];
 const STATUS_WORDS: &str = r#""none", "fail", "slow", "leak", "pass", "skip" or "all""#;
 
-const SHOW_OUTPUT: [(&str, ShowOutput); 4] = [
+pub(super) const SHOW_OUTPUT: [(&str, ShowOutput); 4] = [
     ("immediate", ShowOutput::Immediate),
     ("final", ShowOutput::Final),
     ("immediate-final", ShowOutput::ImmediateFinal),
     ("never", ShowOutput::Never),
 ];
-const SHOW_OUTPUT_WORDS: &str = r#""immediate", "final", "immediate-final" or "never""#;
+pub(super) const SHOW_OUTPUT_WORDS: &str = r#""immediate", "final", "immediate-final" or "never""#;
 
 /// Every key, section by section in the order of `default.toml`.
 pub static KEYS: &[Key] = &[

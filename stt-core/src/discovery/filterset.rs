@@ -29,6 +29,7 @@ use crate::config::Origin;
 use crate::config::Override;
 use crate::config::Problem;
 use crate::config::Problems;
+use crate::config::TestOutput;
 use crate::limits::Limits;
 use crate::port::TestPorts;
 use crate::retry::Retries;
@@ -63,6 +64,7 @@ struct Rule {
     scheduling: Scheduling,
     scripts: TestScripts,
     extra_args: Option<Arc<[String]>>,
+    output: TestOutput,
     origin: Origin,
 }
 
@@ -148,6 +150,7 @@ impl TestRules {
                 scheduling: one.scheduling.clone(),
                 scripts: one.scripts.clone(),
                 extra_args: one.extra_args.clone(),
+                output: one.output,
                 origin: one.origin.clone(),
             });
         }
@@ -221,7 +224,7 @@ impl TestRules {
         let mut ports = Choice::new();
         let mut retries = Choice::new();
         let (mut times, mut scheduling) = (Vec::new(), Vec::new());
-        let (mut scripts, mut extra_args) = (Vec::new(), Vec::new());
+        let (mut scripts, mut extra_args, mut output) = (Vec::new(), Vec::new(), Vec::new());
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -256,6 +259,9 @@ impl TestRules {
             if let Some(args) = &rule.extra_args {
                 extra_args.push((filter, args));
             }
+            if !rule.output.is_empty() {
+                output.push((filter, rule.output));
+            }
         }
         limits.add(None, self.default.as_ref());
         BinaryRules {
@@ -268,6 +274,7 @@ impl TestRules {
             scheduling,
             scripts,
             extra_args,
+            output,
         }
     }
 }
@@ -303,6 +310,8 @@ pub struct BinaryRules<'a> {
     scripts: Vec<(Option<&'a CompiledExpr>, &'a TestScripts)>,
     /// The same of what is added to their command lines.
     extra_args: Vec<(Option<&'a CompiledExpr>, &'a Arc<[String]>)>,
+    /// The same of when their output is shown.
+    output: Vec<(Option<&'a CompiledExpr>, TestOutput)>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -349,6 +358,12 @@ impl<'a> BinaryRules<'a> {
     /// What is added to the command line of a test's binary; `None` where nothing is said of that.
     pub fn extra_args(&self, test: &str) -> Option<&'a Arc<[String]>> {
         self.held(&self.extra_args, test).next().copied()
+    }
+
+    /// When the output of a test is shown, as far as that is its own.
+    pub fn output(&self, test: &str) -> TestOutput {
+        let held = self.held(&self.output, test);
+        held.fold(TestOutput::default(), |output, weaker| output.or(*weaker))
     }
 
     /// What of these holds for a test, the strongest first.

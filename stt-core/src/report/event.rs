@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::config::ShowOutput;
 use crate::container::Thing;
 use crate::id::RunId;
 use crate::id::TestId;
@@ -126,6 +127,8 @@ pub struct TestFinished {
     pub resources: Resources,
     /// What it printed; `None` when it was not captured.
     pub output: Option<Arc<Captured>>,
+    /// When that is shown, where an override says so.
+    pub own_shown: Option<ShowOutput>,
     /// What it left behind.
     pub leak: Option<Leak>,
     /// The counts with this result.

@@ -500,6 +500,7 @@ mod tests {
                 ..Resources::default()
             },
             output: None,
+            own_shown: None,
             leak: None,
             counts: Counts::default(),
             total: 9,

@@ -3,6 +3,7 @@
 mod event;
 mod junit;
 mod scripts;
+mod shown;
 
 pub use event::Awaited;
 pub use event::Captured;

@@ -464,6 +464,7 @@ fn tell(known: Vec<ResultRecord>, job: &Job, sink: &Sink) {
             duration: result.duration,
             resources: Resources::default(),
             output: None,
+            own_shown: None,
             leak: None,
             counts,
             total: job.suite.len(),

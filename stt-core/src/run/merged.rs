@@ -100,6 +100,7 @@ pub fn merged_results<'a>(
             written: result.written,
         },
         output: output(result),
+        own_shown: None,
         leak: None,
         counts: summary.counts,
         total: summary.total,

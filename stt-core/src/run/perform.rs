@@ -254,7 +254,13 @@ impl Performer {
             self.left.processes += 1;
             self.left.ports += process.ports.len() as u64;
         }
+        let own = self.suite.output(test);
         TestFinished {
+            own_shown: if outcome.is_failed() {
+                own.failure
+            } else {
+                own.success
+            },
             test: self.suite.id(test),
             outcome,
             attempt,

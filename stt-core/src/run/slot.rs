@@ -13,6 +13,7 @@ use crate::checkpoint::Writer;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::config::Leaks;
+use crate::config::ShowOutput;
 use crate::discovery::PerTest;
 use crate::discovery::finds_nothing;
 use crate::discovery::variables;
@@ -146,6 +147,7 @@ impl Slot {
             control: Arc::clone(&control),
             desk: Arc::clone(&desk),
             capture,
+            success_output: false,
             told: false,
         };
         let thread = thread::Builder::new()
@@ -182,6 +184,8 @@ struct Worker {
     control: Arc<Control>,
     desk: Arc<Desk>,
     capture: Capture,
+    /// Whether the output of its test is wanted if that passes.
+    success_output: bool,
     /// Whether it was told that tests run outside of a control group.
     told: bool,
 }
@@ -202,6 +206,9 @@ impl Worker {
     /// Runs one test to its end.
     fn run(&mut self, order: Order, id: &TestId) -> TestEnd {
         let shared = Arc::clone(&self.shared);
+        let own = shared.suite.output(order.test).success;
+        let of_all = shared.style.success_output;
+        self.success_output = own.map_or(of_all, |shown| shown != ShowOutput::Never);
         if order.record {
             self.write(&Record::Started { test: id.clone() });
         }
@@ -336,7 +343,7 @@ impl Worker {
             settled @ (Settled::Final(_) | Settled::Unfinished(_)) => settled,
         };
         let wanted = match &settled {
-            Settled::Final(outcome) => outcome.is_failed() || self.shared.style.success_output,
+            Settled::Final(outcome) => outcome.is_failed() || self.success_output,
             Settled::Unfinished(_) => false,
         };
         let output =

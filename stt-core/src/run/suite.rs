@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::checkpoint::Record;
 use crate::checkpoint::Selected;
 use crate::command::CommandLine;
+use crate::config::TestOutput;
 use crate::discovery::Chosen;
 use crate::discovery::ListedTest;
 use crate::discovery::Listing;
@@ -66,6 +67,8 @@ struct Case {
     scripts: Option<Box<TestScripts>>,
     /// What is added to its command line; `None` for nothing.
     extra_args: Option<Arc<[String]>>,
+    /// When its output is shown, as far as that is its own.
+    output: TestOutput,
 }
 
 impl Suite {
@@ -109,6 +112,7 @@ impl Suite {
                     scheduling: rules.scheduling(&test.name).map(Box::new),
                     scripts: rules.scripts(&test.name).map(Box::new),
                     extra_args: rules.extra_args(&test.name).cloned(),
+                    output: rules.output(&test.name),
                 });
             }
         }
@@ -272,6 +276,11 @@ impl Suite {
     /// The scripts that run around a test.
     pub(crate) fn scripts(&self, test: usize) -> Option<&TestScripts> {
         self.cases[test].scripts.as_deref()
+    }
+
+    /// When the output of a test is shown, as far as that is its own.
+    pub(crate) fn output(&self, test: usize) -> TestOutput {
+        self.cases[test].output
     }
 
     /// How long the output of a test may stay open after its process has exited, where that is its own.

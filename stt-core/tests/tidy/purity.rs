@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 75] = [
+pub(crate) const PURE: [&str; 76] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/merge",
@@ -16,6 +16,7 @@ pub(crate) const PURE: [&str; 75] = [
     "config/groups",
     "config/limits",
     "config/nextest",
+    "config/outputs",
     "config/overrides",
     "config/ports",
     "config/resolve",

@@ -56,10 +56,7 @@ pub(super) struct FinishedMessage<'a> {
 
 impl<'a> FinishedMessage<'a> {
     pub(super) fn of(result: &'a TestFinished, options: &RenderOptions) -> Self {
-        let shown = match result.outcome {
-            TestOutcome::Failed(_) => options.output.failure_output,
-            TestOutcome::Passed | TestOutcome::Ignored => options.output.success_output,
-        };
+        let shown = result.shown(&options.output);
         let output = result
             .output
             .as_deref()

@@ -178,10 +178,11 @@ impl TestMessage {
         if result.attempt.number > 1 {
             name = format!("{name}#{}", result.attempt.number);
         }
-        let (event, shown, failure) = match &result.outcome {
+        let shown = result.shown(config);
+        let (event, failure) = match &result.outcome {
             TestOutcome::Ignored => return Self::plain("ignored", name),
-            TestOutcome::Passed => ("ok", config.success_output, None),
-            TestOutcome::Failed(failure) => ("failed", config.failure_output, Some(failure)),
+            TestOutcome::Passed => ("ok", None),
+            TestOutcome::Failed(failure) => ("failed", Some(failure)),
         };
         let stdout = result.output.as_deref().map(|output| said(output, test));
         let ran_too_long = matches!(failure, Some(Failure::Timeout { .. }));

@@ -37,15 +37,7 @@ const NOT_OF_PROFILES: [(&str, &str); 2] = [
 ];
 
 /// Why a key of an override is never carried over.
-const NOT_OF_OVERRIDES: [(&str, &str); 4] = [
-    (
-        "success-output",
-        "stt has one setting for all tests: output.success-output",
-    ),
-    (
-        "failure-output",
-        "stt has one setting for all tests: output.failure-output",
-    ),
+const NOT_OF_OVERRIDES: [(&str, &str); 2] = [
     (
         "default-filter",
         "stt has one filter for all platforms: run.default-filter",
@@ -221,7 +213,8 @@ impl Reading<'_> {
                 "slow-timeout" => lines.extend(self.slow_timeout(&entry, Home::Setting)),
                 "leak-timeout" => lines.extend(self.leak_timeout(&entry, Home::Setting)),
                 "test-group" => lines.extend(self.test_group(&entry)),
-                THREADS_REQUIRED | "priority" | EXTRA_ARGS => {
+                THREADS_REQUIRED | "priority" | EXTRA_ARGS | "success-output"
+                | "failure-output" => {
                     let value = self.raw(entry.item);
                     lines.extend(self.line(&entry, Home::Setting, name, value));
                 }
