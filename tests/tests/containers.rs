@@ -429,3 +429,32 @@ fn an_engine_behind_tls_or_ssh_is_told_once_and_left_alone() {
 fn tell(what: &str, took: std::time::Duration) {
     eprintln!("{what}: {took:?}");
 }
+
+#[test]
+fn a_container_of_a_setup_script_is_there_for_the_tests_and_goes_with_the_run() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let path = lab.path("scripts.toml");
+    let text = "[scripts.setup.up]\n\
+        command = ['sh', '-c', 'echo ID=$(docker run -d $CONTAINERS_IMAGE sleep 1000) > $STT_ENV']\n\
+        [scripts.teardown.look]\n\
+        command = ['sh', '-c', 'docker inspect -f {{.State.Running}} $ID > $HOSTILE_DIR/running']\n\
+        [[overrides]]\nfilter = 'all()'\nsetup = 'up'\nteardown = 'look'\n";
+    fs::write(&path, text).expect("the laboratory is writable");
+    let args = [
+        "--exact",
+        "uses_nothing",
+        "leaves_a_container",
+        "-j1",
+        "--config-file",
+        path.as_str(),
+    ];
+    let finished = engine.json(&lab, &args).run().code(0);
+    assert_eq!(trace(&lab, "running").trim_end(), "true");
+    let report = finished.report();
+    assert_eq!(report.finished("uses_nothing").get("leak"), None);
+    let swept = &report.one("run-finished")["swept-containers"];
+    assert_eq!(swept.as_array().map(Vec::len), Some(1), "{swept}");
+    engine.assert_clean();
+    lab.assert_clean();
+}

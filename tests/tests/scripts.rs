@@ -188,6 +188,8 @@ fn people_see_what_runs_and_why_it_failed() {
     let shown = lab.stt(["--exact", "t00", "--config-file", path.as_str()]);
     let shown = shown.run().code(105);
     drop(shown.says("Failed a teardown script: every test has passed"));
+    let resumed = lab.stt(["--resume", "--config-file", path.as_str()]);
+    drop(resumed.run().code(105).says("nothing to resume"));
     lab.assert_clean();
 }
 

@@ -414,7 +414,8 @@ impl<'a> Command<'a> {
         }
         let loaded = begun.recorded.loaded.as_ref();
         let resumed = loaded.is_some();
-        let died = loaded.is_some_and(|loaded| loaded.finished.is_none());
+        let before = loaded.and_then(|loaded| loaded.finished);
+        let died = resumed && before.is_none();
         let job = Job {
             run: begun.run,
             leg: begun.leg,
@@ -440,7 +441,7 @@ impl<'a> Command<'a> {
                     "nothing to resume: every test of the recorded run has a result\n"
                 });
             }
-            Ok(finished_before(job, &sink))
+            Ok(finished_before(job, before, &sink))
         } else {
             self.session.execute(job, config, &sink)
         };

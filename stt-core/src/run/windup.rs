@@ -64,8 +64,9 @@ impl Outline {
     }
 }
 
-/// The summary of a run of which nothing is left to do, told as if it had just ended.
-pub fn finished_before(job: Job, sink: &Sink) -> Summary {
+/// The summary of a run of which nothing is left to do, told as if it had just ended. `before` is how it has ended, as
+/// far as that is known: what a teardown script has left is there still.
+pub fn finished_before(job: Job, before: Option<RunOutcome>, sink: &Sink) -> Summary {
     let counts = counts(&job.plan);
     let outline = Outline::of(&job, &[], None);
     if let Some(Err(error)) = job.tmpdir.map(OwnDir::remove) {
@@ -76,6 +77,7 @@ pub fn finished_before(job: Job, sink: &Sink) -> Summary {
         outcome: match outline.total {
             0 => RunOutcome::NoTests,
             _ if counts.failed > 0 => RunOutcome::Failed,
+            _ if before == Some(RunOutcome::ScriptFailed) => RunOutcome::ScriptFailed,
             _ => RunOutcome::Passed,
         },
         counts,
