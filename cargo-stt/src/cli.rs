@@ -1,5 +1,6 @@
 //! What a person typed. Only shapes and help texts: what it means is decided in `settings`.
 
+mod archive;
 mod around;
 mod format;
 mod import;
@@ -12,6 +13,8 @@ use clap::Parser;
 use clap::Subcommand;
 use stt_core::config::Flag;
 
+pub(crate) use archive::ArchiveArgs;
+pub(crate) use archive::ReuseArgs;
 pub(crate) use around::PortsArgs;
 pub(crate) use around::PortsCommand;
 pub(crate) use around::ReapArgs;
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Show which tests would run
     List(Box<ListArgs>),
+    /// Build tests into an archive, for machines that only run them
+    Archive(Box<ArchiveArgs>),
     /// Make one report, and one exit code, of the checkpoints of several parts
     Merge(MergeArgs),
     /// Show the runs of this machine: their shares, their tests, who waits for what
@@ -75,6 +80,8 @@ pub(crate) struct RunArgs {
     pub(crate) tests: TestArgs,
     #[command(flatten)]
     pub(crate) build: BuildArgs,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
     #[command(flatten)]
     pub(crate) runner: RunnerArgs,
     #[command(flatten)]
@@ -99,6 +106,8 @@ pub(crate) struct ListArgs {
     pub(crate) tests: TestArgs,
     #[command(flatten)]
     pub(crate) build: BuildArgs,
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
     /// For people, or one JSON object in nextest's shape on standard output, on one line or on many
     #[arg(
         short = 'T',
@@ -161,7 +170,7 @@ pub(crate) struct TestArgs {
 }
 
 /// What cargo builds, and how.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) packages: PackageArgs,
@@ -173,7 +182,7 @@ pub(crate) struct BuildArgs {
     pub(crate) place: PlaceArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Packages")]
 pub(crate) struct PackageArgs {
     /// Test this package (may be repeated)
@@ -187,7 +196,7 @@ pub(crate) struct PackageArgs {
     pub(crate) exclude: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Targets")]
 pub(crate) struct TargetArgs {
     /// Test the packages' libraries
@@ -226,7 +235,7 @@ pub(crate) struct TargetArgs {
     pub(crate) doc: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Features")]
 pub(crate) struct FeatureArgs {
     /// Features to build with, separated by commas or spaces (may be repeated)
@@ -240,7 +249,7 @@ pub(crate) struct FeatureArgs {
     pub(crate) no_default_features: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Build")]
 pub(crate) struct PlaceArgs {
     /// Build with optimisations: the profile `release`

@@ -46,6 +46,35 @@ pub(crate) fn partition(
     }
 }
 
+/// What is built.
+pub(crate) fn build_selection(build: &BuildArgs) -> BuildSelection {
+    let (packages, targets, features) = (&build.packages, &build.targets, &build.features);
+    BuildSelection {
+        packages: packages.packages.clone(),
+        workspace: packages.workspace,
+        exclude: packages.exclude.clone(),
+        lib: targets.lib,
+        bins: targets.bins,
+        bin: targets.bin.clone(),
+        tests: targets.tests,
+        test: targets.test.clone(),
+        examples: targets.examples,
+        example: targets.example.clone(),
+        benches: targets.benches,
+        bench: targets.bench.clone(),
+        all_targets: targets.all_targets,
+        doc: targets.doc,
+        // What the configuration says of it, `chosen` takes.
+        doctests: false,
+        features: features.features.clone(),
+        all_features: features.all_features,
+        no_default_features: features.no_default_features,
+        release: build.place.release,
+        cargo_profile: build.place.cargo_profile.clone(),
+        target: build.place.target.clone(),
+    }
+}
+
 /// The selection, without what the configuration says of it.
 pub(crate) fn selection(
     build: &BuildArgs,
@@ -53,32 +82,8 @@ pub(crate) fn selection(
     libtest: LibtestArgs,
     partition: Option<Partition>,
 ) -> Selection {
-    let (packages, targets, features) = (&build.packages, &build.targets, &build.features);
     Selection {
-        build: BuildSelection {
-            packages: packages.packages.clone(),
-            workspace: packages.workspace,
-            exclude: packages.exclude.clone(),
-            lib: targets.lib,
-            bins: targets.bins,
-            bin: targets.bin.clone(),
-            tests: targets.tests,
-            test: targets.test.clone(),
-            examples: targets.examples,
-            example: targets.example.clone(),
-            benches: targets.benches,
-            bench: targets.bench.clone(),
-            all_targets: targets.all_targets,
-            doc: targets.doc,
-            // What the configuration says of it, `chosen` takes.
-            doctests: false,
-            features: features.features.clone(),
-            all_features: features.all_features,
-            no_default_features: features.no_default_features,
-            release: build.place.release,
-            cargo_profile: build.place.cargo_profile.clone(),
-            target: build.place.target.clone(),
-        },
+        build: build_selection(build),
         tests: TestSelection {
             names: [tests.names, libtest.names].concat(),
             exact: tests.exact || libtest.exact,

@@ -4,6 +4,8 @@
 //! where the workspace is: [`resolve`] makes a request of the command line, and
 //! [`Configuration::of_workspace`] lays the files below it afterwards.
 
+mod around;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -17,8 +19,8 @@ use stt_core::config::Layers;
 use stt_core::config::Locations;
 use stt_core::config::Resolved;
 use stt_core::config::WorkspaceFile;
-use stt_core::coordinator::Place;
 use stt_core::selection::BuildPlace;
+use stt_core::selection::BuildSelection;
 use stt_core::selection::Selection;
 use stt_core::service;
 use stt_core::units::parse_duration;
@@ -32,6 +34,7 @@ use crate::cli::ListFormat;
 use crate::cli::MergeArgs;
 use crate::cli::MessageFormat;
 use crate::cli::PortsCommand;
+use crate::cli::ReuseArgs;
 use crate::cli::RunArgs;
 use crate::cli::ServiceCommand;
 use crate::cli::ShowProgress;
@@ -47,9 +50,17 @@ use crate::flags::run_flags;
 use crate::importing::ImportRequest;
 use crate::libtest;
 use crate::libtest::LibtestArgs;
+use crate::selecting::build_selection;
 use crate::selecting::partition;
 use crate::selecting::place;
 use crate::selecting::selection;
+
+pub(crate) use around::LeaseRequest;
+pub(crate) use around::PortsRequest;
+pub(crate) use around::ReapRequest;
+pub(crate) use around::ServiceAction;
+pub(crate) use around::ServiceRequest;
+pub(crate) use around::StatusRequest;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -58,6 +69,8 @@ pub(crate) enum Task {
     Run(Box<RunRequest>),
     /// `cargo stt list`.
     List(Box<ListRequest>),
+    /// `cargo stt archive`.
+    Archive(Box<ArchiveRequest>),
     /// `cargo stt merge`.
     Merge(MergeArgs),
     /// `cargo stt reap`.
@@ -88,6 +101,8 @@ pub(crate) struct RunRequest {
     pub(crate) selection: Option<Selection>,
     /// Where and how cargo builds.
     pub(crate) place: BuildPlace,
+    /// What was built elsewhere.
+    pub(crate) reuse: ReuseArgs,
     /// The cargo to call.
     pub(crate) cargo: OsString,
     /// The configuration, as far as it is known without the workspace.
@@ -117,6 +132,8 @@ pub(crate) struct ListRequest {
     pub(crate) place: BuildPlace,
     /// The cargo to call.
     pub(crate) cargo: OsString,
+    /// What was built elsewhere.
+    pub(crate) reuse: ReuseArgs,
     /// The configuration, as far as it is known without the workspace.
     pub(crate) configuration: Configuration,
     /// For whom they are shown.
@@ -125,77 +142,17 @@ pub(crate) struct ListRequest {
     pub(crate) verbose: bool,
 }
 
-/// What is to be done about dead runs.
+/// What is to be built for other machines.
 #[derive(Clone, Debug)]
-pub(crate) struct ReapRequest {
-    /// Where the runs of this user keep their records.
-    pub(crate) place: Place,
-    /// Whether to say only what would be done.
-    pub(crate) dry_run: bool,
-    /// Whether to go on until interrupted.
-    pub(crate) watch: bool,
-}
-
-/// What is to be shown of the runs of this machine.
-#[derive(Clone, Debug)]
-pub(crate) struct StatusRequest {
-    /// Where the runs of this user keep their records.
-    pub(crate) place: Place,
-    /// The person's home, which paths are shortened by.
-    pub(crate) home: Option<Utf8PathBuf>,
-    /// Whether it is for a program.
-    pub(crate) json: bool,
-    /// Whether to go on until interrupted.
-    pub(crate) watch: bool,
-}
-
-/// What is to be shown of ports.
-#[derive(Clone, Debug)]
-pub(crate) struct PortsRequest {
-    /// Where the runs of this user keep their records.
-    pub(crate) place: Place,
-    /// The person's home, which paths are shortened by.
-    pub(crate) home: Option<Utf8PathBuf>,
-    /// Whether it is for a program.
-    pub(crate) json: bool,
-}
-
-/// A command that is to have ports.
-#[derive(Clone, Debug)]
-pub(crate) struct LeaseRequest {
-    /// Where the runs of this user keep their records.
-    pub(crate) place: Place,
-    /// How many.
-    pub(crate) number: usize,
-    /// The program and its arguments.
-    pub(crate) command: Vec<OsString>,
-}
-
-/// What is to be done about the service, and where.
-#[derive(Clone, Debug)]
-pub(crate) struct ServiceRequest {
+pub(crate) struct ArchiveRequest {
     /// What.
-    pub(crate) action: ServiceAction,
-    /// The time between two looks.
-    pub(crate) interval: Duration,
-    /// The person's home.
-    pub(crate) home: Utf8PathBuf,
-    /// Where the person's configuration files are.
-    pub(crate) config_home: Utf8PathBuf,
-}
-
-/// What is to be done about the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ServiceAction {
-    /// Its files are to be printed.
-    Show,
-    /// They are to be written, and taken up if `start`.
-    Install {
-        /// Whether the system is to take them up at once.
-        start: bool,
-    },
-    /// They are to be removed.
-    Uninstall,
+    pub(crate) build: BuildSelection,
+    /// Where and how cargo builds.
+    pub(crate) place: BuildPlace,
+    /// The cargo to call.
+    pub(crate) cargo: OsString,
+    /// The file.
+    pub(crate) path: Utf8PathBuf,
 }
 
 /// Every layer of the configuration except for the files, which are read when the workspace is known.
@@ -225,6 +182,12 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
         }
         Some(Command::Run(args)) => run(*args, surroundings),
         Some(Command::List(args)) => list(*args, surroundings),
+        Some(Command::Archive(args)) => Ok(Task::Archive(Box::new(ArchiveRequest {
+            build: build_selection(&args.build),
+            path: surroundings.cwd.join(&args.archive_file),
+            place: place(args.build),
+            cargo: cargo(surroundings),
+        }))),
         Some(Command::Merge(args)) => Ok(Task::Merge(args)),
         Some(Command::Reap(args)) => Ok(Task::Reap(ReapRequest {
             place: surroundings.coordinator(),
@@ -272,7 +235,15 @@ fn beware_of_commands(names: &[String]) -> Result<(), Error> {
     let command = names.iter().find(|name| {
         matches!(
             name.as_str(),
-            "run" | "list" | "merge" | "status" | "ports" | "reap" | "service" | "config"
+            "run"
+                | "list"
+                | "archive"
+                | "merge"
+                | "status"
+                | "ports"
+                | "reap"
+                | "service"
+                | "config"
         )
     });
     match command {
@@ -299,6 +270,7 @@ fn run(args: RunArgs, surroundings: &Surroundings) -> Result<Task, Error> {
     Ok(Task::Run(Box::new(RunRequest {
         selection: (given || !(resume || rerun_failed)).then_some(selection),
         place: place(args.build),
+        reuse: args.reuse,
         cargo: cargo(surroundings),
         configuration: Configuration::new(args.layers, flags, surroundings)?,
         resume,
@@ -326,6 +298,7 @@ fn list(args: ListArgs, surroundings: &Surroundings) -> Result<Task, Error> {
     Ok(Task::List(Box::new(ListRequest {
         selection,
         place: place(args.build),
+        reuse: args.reuse,
         cargo: cargo(surroundings),
         configuration: Configuration::new(args.layers, flags, surroundings)?,
         message_format: args.message_format,

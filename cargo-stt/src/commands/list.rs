@@ -15,6 +15,7 @@ use crate::cli::ListFormat;
 use crate::commands::failure::Failure;
 use crate::commands::finish;
 use crate::commands::prepare::Search;
+use crate::commands::prepare::reused;
 use crate::commands::prepare::site;
 use crate::commands::prepare::test_rules;
 use crate::env::Surroundings;
@@ -42,7 +43,13 @@ fn find(
     surroundings: &Surroundings,
     printer: &Printer,
 ) -> Result<String, Failure> {
-    let site = site(&request.cargo, &surroundings.cwd, &request.place);
+    let archive = reused(&request.reuse, &surroundings.cwd)?;
+    let site = site(
+        &request.cargo,
+        &surroundings.cwd,
+        &request.place,
+        archive.as_ref(),
+    );
     let session = Session::begin(surroundings.vars.clone(), None)?;
     let mut workspace = session.workspace(&site, false)?;
     let resolved = request.configuration.of_workspace(&workspace.root)?;

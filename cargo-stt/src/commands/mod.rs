@@ -1,6 +1,7 @@
 //! One file for each command, and the way from the arguments to one of them.
 
 mod aftermath;
+mod archive;
 mod config;
 mod failure;
 mod import;
@@ -113,6 +114,7 @@ fn perform(
     match task {
         Task::Run(request) => run::run(*request, surroundings, printer, worker),
         Task::List(request) => list::list(&request, surroundings, printer),
+        Task::Archive(request) => archive::archive(&request, surroundings, printer),
         Task::Merge(args) => merge::merge(&args, surroundings, printer),
         Task::Reap(request) => reap::reap(&request, printer),
         Task::Ports(request) => ports::list(&request, printer),
@@ -141,6 +143,7 @@ fn colour_choice(cli: &Cli) -> ColorChoice {
         None => cli.run.colour.color,
         Some(Command::Run(args)) => args.colour.color,
         Some(Command::List(args)) => args.colour.color,
+        Some(Command::Archive(args)) => args.colour.color,
         Some(Command::Merge(args)) => args.colour.color,
         Some(Command::Reap(args)) => args.colour.color,
         Some(Command::Status(args)) => args.colour.color,

@@ -3,23 +3,28 @@
 use std::ffi::OsStr;
 
 use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use stt_core::command::Environment;
 use stt_core::config::Config;
 use stt_core::config::Expressions;
+use stt_core::discovery::Answers;
 use stt_core::discovery::Chosen;
 use stt_core::discovery::TestRules;
 use stt_core::discovery::Workspace;
 use stt_core::guard::cores;
 use stt_core::id::RunId;
+use stt_core::run::ArchiveError;
 use stt_core::run::Asking;
 use stt_core::run::Discovered;
 use stt_core::run::Session;
 use stt_core::run::Site;
 use stt_core::run::Wanted;
+use stt_core::run::unpack;
 use stt_core::selection::BuildPlace;
 use stt_core::selection::BuildSelection;
 use stt_core::selection::TestSelection;
 
+use crate::cli::ReuseArgs;
 use crate::commands::failure::Failure;
 use crate::env::own_program;
 use crate::error::Error;
@@ -27,8 +32,42 @@ use crate::error::Kind;
 use crate::printer::Printer;
 
 /// Where and with what is built.
-pub(super) fn site<'a>(cargo: &'a OsStr, cwd: &'a Utf8Path, place: &'a BuildPlace) -> Site<'a> {
-    Site { cargo, cwd, place }
+pub(super) fn site<'a>(
+    cargo: &'a OsStr,
+    cwd: &'a Utf8Path,
+    place: &'a BuildPlace,
+    archive: Option<&'a Answers>,
+) -> Site<'a> {
+    Site {
+        cargo,
+        cwd,
+        place,
+        archive,
+    }
+}
+
+/// What was built elsewhere, unpacked; `None` where it is to be built here.
+///
+/// # Errors
+/// The archive is none, or it can't be unpacked.
+pub(super) fn reused(reuse: &ReuseArgs, cwd: &Utf8Path) -> Result<Option<Answers>, Error> {
+    let Some(path) = &reuse.archive_file else {
+        return Ok(None);
+    };
+    let absolute = |path: &Utf8PathBuf| cwd.join(path);
+    let into = reuse.extract_to.as_ref().map(absolute);
+    let root = reuse.workspace_remap.as_ref().map(absolute);
+    let unpacked = unpack(&absolute(path), into.as_deref(), root.as_deref());
+    unpacked.map(Some).map_err(|failure| {
+        let error = Error::from_source(Kind::Setup, &failure);
+        match failure {
+            ArchiveError::NoWorkspace { .. } => {
+                error.hint("--workspace-remap says where the sources are")
+            }
+            ArchiveError::Foreign { .. } => error.hint("`cargo stt archive` makes archives"),
+            ArchiveError::Unpack { .. } => error,
+        }
+    })
 }
 
 /// What is needed to find tests, beside the session.

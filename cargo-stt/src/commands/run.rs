@@ -1,7 +1,5 @@
 //! `cargo stt run`: from the command line to the exit code of a run.
 
-use std::sync::Arc;
-
 use camino::Utf8PathBuf;
 use stt_core::checkpoint::BinaryRecord;
 use stt_core::checkpoint::Loaded;
@@ -17,6 +15,7 @@ use stt_core::config::Resolved;
 use stt_core::config::TmpDir;
 use stt_core::coordinator::Claims;
 use stt_core::coordinator::CoordinatorError;
+use stt_core::discovery::Answers;
 use stt_core::discovery::Workspace;
 use stt_core::id::RunId;
 use stt_core::report::Event;
@@ -40,12 +39,12 @@ use stt_core::run::reap;
 use stt_core::selection::Selection;
 use stt_core::units::Percent;
 
-use crate::cli::ShowProgress;
 use crate::commands::failure::Failure;
 use crate::commands::junit::JunitReport;
 use crate::commands::place::Place;
 use crate::commands::place::is_free;
 use crate::commands::prepare::Search;
+use crate::commands::prepare::reused;
 use crate::commands::prepare::site;
 use crate::commands::prepare::test_rules;
 use crate::commands::recorded;
@@ -56,6 +55,7 @@ use crate::commands::reports::Reports;
 use crate::commands::screen::conclude;
 use crate::commands::screen::finish_early;
 use crate::commands::screen::manner;
+use crate::commands::screen::options;
 use crate::commands::screen::outlines;
 use crate::commands::screen::show;
 use crate::env;
@@ -89,6 +89,8 @@ struct Command<'a> {
     surroundings: &'a Surroundings,
     printer: &'a Printer,
     session: Session,
+    /// What was built elsewhere.
+    archive: Option<Answers>,
     workspace: Workspace,
     /// Which life of the worker this is.
     leg: Leg,
@@ -123,13 +125,20 @@ impl<'a> Command<'a> {
             None => (None, Leg::default(), None),
         };
         let session = Session::begin(surroundings.vars.clone(), link)?;
-        let site = site(&request.cargo, &surroundings.cwd, &request.place);
+        let archive = reused(&request.reuse, &surroundings.cwd)?;
+        let site = site(
+            &request.cargo,
+            &surroundings.cwd,
+            &request.place,
+            archive.as_ref(),
+        );
         let workspace = session.workspace(&site, false)?;
         Ok(Self {
             request,
             surroundings,
             printer,
             session,
+            archive,
             workspace,
             leg,
             before,
@@ -158,7 +167,12 @@ impl<'a> Command<'a> {
             return Ok(Exit::Stopped);
         }
         let request = self.request;
-        let site = site(&request.cargo, &self.surroundings.cwd, &request.place);
+        let site = site(
+            &request.cargo,
+            &self.surroundings.cwd,
+            &request.place,
+            self.archive.as_ref(),
+        );
         let tests = &begun.selection.tests;
         let workspace = &mut self.workspace;
         let session = &self.session;
@@ -473,28 +487,13 @@ impl<'a> Command<'a> {
         let elsewhere = *checkpoint != self.usual_checkpoint();
         let option = elsewhere.then(|| format!(" --checkpoint {checkpoint}"));
         let option = option.unwrap_or_default();
-        RenderOptions {
-            message_format: self.request.message_format,
-            suites: Arc::default(),
-            show_progress: match self.request.show_progress {
-                // What is written to the terminal beside it would be written into the bar.
-                ShowProgress::Auto | ShowProgress::Bar
-                    if self.request.no_capture || self.request.message_format.is_libtest() =>
-                {
-                    ShowProgress::Counter
-                }
-                asked @ (ShowProgress::Auto
-                | ShowProgress::None
-                | ShowProgress::Bar
-                | ShowProgress::Counter) => asked,
-            },
-            colour: self.printer.err_colour(),
-            terminal: self.printer.err_is_terminal(),
-            dumb: self.printer.is_dumb(),
-            ci: self.surroundings.is_ci(),
-            verbose: self.request.verbose,
-            output: config.output.clone(),
-            resume_command: format!("cargo stt --resume{option}"),
-        }
+        let resume_command = format!("cargo stt --resume{option}");
+        options(
+            self.request,
+            config,
+            self.surroundings,
+            self.printer,
+            resume_command,
+        )
     }
 }

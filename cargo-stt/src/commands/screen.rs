@@ -20,6 +20,8 @@ use stt_core::run::Sink;
 use stt_core::run::Suite;
 
 use crate::cli::MessageFormat;
+use crate::cli::ShowProgress;
+use crate::env::Surroundings;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::exit_code::Exit;
@@ -51,6 +53,39 @@ pub(super) fn show(
         Arc::new(move |event| render.send(event))
     };
     Ok((render, sink))
+}
+
+/// How a run is to be shown; `resume_command` is what goes on with it.
+pub(super) fn options(
+    request: &RunRequest,
+    config: &Config,
+    surroundings: &Surroundings,
+    printer: &Printer,
+    resume_command: String,
+) -> RenderOptions {
+    RenderOptions {
+        message_format: request.message_format,
+        suites: Arc::default(),
+        show_progress: match request.show_progress {
+            // What is written to the terminal beside it would be written into the bar.
+            ShowProgress::Auto | ShowProgress::Bar
+                if request.no_capture || request.message_format.is_libtest() =>
+            {
+                ShowProgress::Counter
+            }
+            asked @ (ShowProgress::Auto
+            | ShowProgress::None
+            | ShowProgress::Bar
+            | ShowProgress::Counter) => asked,
+        },
+        colour: printer.err_colour(),
+        terminal: printer.err_is_terminal(),
+        dumb: printer.is_dumb(),
+        ci: surroundings.is_ci(),
+        verbose: request.verbose,
+        output: config.output.clone(),
+        resume_command,
+    }
 }
 
 /// What of a run is told, and how often.

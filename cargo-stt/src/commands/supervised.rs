@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 
 /// The commands that run no tests.
-const OTHERS: [&str; 6] = ["list", "config", "ports", "reap", "service", "status"];
+const OTHERS: [&str; 8] = [
+    "archive", "config", "list", "merge", "ports", "reap", "service", "status",
+];
 
 /// The options that only print.
 const PRINTING: [&str; 4] = ["--help", "-h", "--version", "-V"];

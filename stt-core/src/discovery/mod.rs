@@ -10,6 +10,7 @@
 //! 4. [`TestRules`]: what each test may use and which ports it has; [`Chosen`] and [`verdict`]: which of the
 //!    tests run; [`test_command`] and [`per_test`]: how.
 
+mod archive;
 mod binary;
 mod cache;
 mod cargo;
@@ -30,6 +31,13 @@ mod run_command;
 mod rustc;
 pub mod variables;
 
+pub use archive::ARCHIVE_FORMAT;
+pub use archive::Answers;
+pub use archive::BUILD;
+pub use archive::LIBDIR;
+pub use archive::Moved;
+pub use archive::TARGET;
+pub use archive::below_sysroot;
 pub use binary::BinaryError;
 pub use binary::BinaryKind;
 pub use binary::Setting;

@@ -49,7 +49,8 @@ impl Session {
         site: &Site<'_>,
         wanted: &Wanted<'_>,
     ) -> Result<Vec<RustdocCall>, RunError> {
-        let Some(recorder) = wanted.recorder else {
+        // They are compiled when they run, and an archive is for machines that compile nothing.
+        let Some(recorder) = wanted.recorder.filter(|_| site.archive.is_none()) else {
             return Ok(Vec::new());
         };
         let dir = CallsDir::create(&wanted.workspace.target_dir, wanted.run.as_str())

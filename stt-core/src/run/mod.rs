@@ -4,6 +4,7 @@
 //! executes a [`Job`]; what happens is told to a [`Sink`].
 
 mod alarm;
+mod archive;
 mod board;
 mod child;
 mod claims;
@@ -55,6 +56,9 @@ mod windup;
 
 use std::sync::Arc;
 
+pub use archive::ArchiveError;
+pub use archive::Packed;
+pub use archive::unpack;
 pub use doctests::write_rustdoc_call;
 pub use error::RunError;
 pub use execute::Capturing;

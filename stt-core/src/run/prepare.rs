@@ -14,6 +14,7 @@ use crate::command::CommandLine;
 use crate::command::Environment;
 use crate::config::Config;
 use crate::config::Expressions;
+use crate::discovery::Answers;
 use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
@@ -40,6 +41,7 @@ use crate::outcome::Exit;
 use crate::process::Stdio;
 use crate::run::RunError;
 use crate::run::Session;
+use crate::run::archive;
 use crate::run::child::ChildEnd;
 use crate::run::child::Collected;
 use crate::run::child::Lines;
@@ -58,6 +60,8 @@ pub struct Site<'a> {
     pub cwd: &'a Utf8Path,
     /// The options that say where.
     pub place: &'a BuildPlace,
+    /// What was built and answered elsewhere: then nobody is asked here, and nothing is built.
+    pub archive: Option<&'a Answers>,
 }
 
 /// What is to be found out.
@@ -107,6 +111,11 @@ impl Session {
     /// # Errors
     /// There is no workspace, or cargo is not there.
     pub fn workspace(&self, site: &Site<'_>, dependencies: bool) -> Result<Workspace, RunError> {
+        if let Some(archive) = site.archive {
+            let answer = archive.metadata.clone().into_bytes();
+            let workspace = Workspace::parse(&answer).map_err(RunError::Metadata)?;
+            return Ok(workspace.with_answer(answer));
+        }
         let env = &self.env;
         let command = metadata_command(site.cargo, site.place, dependencies, site.cwd, env);
         let (exit, answer) = self.ask(&command)?;
@@ -167,14 +176,29 @@ impl Session {
         if workspace.knows_dependencies() {
             return Ok(());
         }
-        let command = graph_command(site.cargo, site.place, site.cwd, &self.env);
-        let (exit, answer) = self.ask(&command)?;
+        if let Some(archive) = site.archive {
+            let graph = archive
+                .graph
+                .clone()
+                .ok_or_else(|| RunError::MetadataFailed {
+                    stderr: "the archive knows no dependencies: cargo did not where it was made"
+                        .to_owned(),
+                })?;
+            workspace.know_dependencies(graph);
+            return Ok(());
+        }
+        let (exit, answer) = self.ask_for_graph(site)?;
         if exit != Exit::Code(0) {
             let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
             return Err(RunError::MetadataFailed { stderr });
         }
         workspace.know_dependencies(String::from_utf8_lossy(&answer.stdout).into_owned());
         Ok(())
+    }
+
+    /// Asks cargo for all packages.
+    pub(crate) fn ask_for_graph(&self, site: &Site<'_>) -> Result<(Exit, Collected), RunError> {
+        self.ask(&graph_command(site.cargo, site.place, site.cwd, &self.env))
     }
 
     /// Asks the compiler about the host and the targets of the build.
@@ -187,6 +211,24 @@ impl Session {
         config: &CargoConfig,
         selection: &BuildSelection,
     ) -> Result<Toolchain, RunError> {
+        let (host, targets) = match site.archive {
+            Some(archive) => (archive.host.clone(), archive.targets.clone()),
+            None => self.compiler_answers(site, config, selection)?,
+        };
+        let parse = |answer: &String| Rustc::parse(answer).map(Arc::new).map_err(RunError::Rustc);
+        Ok(Toolchain {
+            host: parse(&host)?,
+            targets: targets.iter().map(parse).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What the compiler says about the host, and about the targets of the build.
+    pub(crate) fn compiler_answers(
+        &self,
+        site: &Site<'_>,
+        config: &CargoConfig,
+        selection: &BuildSelection,
+    ) -> Result<(String, Vec<String>), RunError> {
         let about = |target: Option<&str>| {
             let env = &self.env;
             let command = rustc_command(config.rustc(), target, site.cwd, env);
@@ -195,40 +237,37 @@ impl Session {
                 let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
                 return Err(RunError::RustcFailed { stderr });
             }
-            Rustc::parse(&String::from_utf8_lossy(&answer.stdout)).map_err(RunError::Rustc)
+            Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
         };
         let host = about(None)?;
-        let targets = config
-            .targets(selection)
-            .into_iter()
-            .map(|target| about(Some(target)));
-        Ok(Toolchain {
-            host: Arc::new(host),
-            targets: targets
-                .map(|one| one.map(Arc::new))
-                .collect::<Result<_, _>>()?,
-        })
+        let targets = config.targets(selection).into_iter();
+        let targets = targets.map(|target| about(Some(target)));
+        Ok((host, targets.collect::<Result<_, _>>()?))
     }
 
     /// Builds the tests. Cargo's progress goes to our standard error; a line of its output that is no
-    /// message is given to `text`.
+    /// message is given to `text`, and what is one to `message`.
     ///
     /// # Errors
     /// The build failed, and cargo has said why.
-    fn build(
+    pub(crate) fn build(
         &self,
         site: &Site<'_>,
         selection: &BuildSelection,
         colour: bool,
         mut text: impl FnMut(&str),
+        mut message: impl FnMut(&str),
     ) -> Result<Built, RunError> {
+        if let Some(archive) = site.archive {
+            return archive::built(archive);
+        }
         let env = &self.env;
         let command = build_command(site.cargo, selection, site.place, site.cwd, env, colour);
         let mut messages = Messages::default();
         let mut fault = None;
         let mut lines = Lines::new(|line: &str| match messages.line(line) {
             Ok(MessageEvent::Text(line)) => text(line),
-            Ok(MessageEvent::Noted | MessageEvent::Finished { .. }) => {}
+            Ok(MessageEvent::Noted | MessageEvent::Finished { .. }) => message(line),
             Err(error) => drop(fault.get_or_insert(error)),
         });
         let end = self.run_child(&command, Stdio::CaptureStdout, &mut lines, None)?;
@@ -264,7 +303,7 @@ impl Session {
                 if wanted.build.doc {
                     return Ok(Built::default());
                 }
-                self.build(site, wanted.build, wanted.colour, text)
+                self.build(site, wanted.build, wanted.colour, text, |_| {})
             });
             (joined(built), joined(toolchain))
         });
@@ -365,7 +404,7 @@ impl Session {
     }
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+pub(crate) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 76] = [
+pub(crate) const PURE: [&str; 77] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/merge",
@@ -38,6 +38,7 @@ pub(crate) const PURE: [&str; 76] = [
     "coordinator/record",
     "coordinator/share",
     "coordinator/turn",
+    "discovery/archive",
     "discovery/doc_filter",
     "discovery/environment",
     "discovery/expressions",
