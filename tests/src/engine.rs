@@ -200,7 +200,11 @@ impl Engine {
             Some(host) => stt
                 .without("DOCKER_HOST")
                 .env("CONTAINER_HOST", host)
-                .env("CONTAINERS_PROGRAM", self.program.name),
+                .env("CONTAINERS_PROGRAM", self.program.name)
+                .env(
+                    "CONTAINERS_CONF",
+                    self.program.config.as_deref().unwrap_or("".into()),
+                ),
         }
     }
 
@@ -209,7 +213,9 @@ impl Engine {
     /// # Panics
     /// The engine does not answer.
     pub fn containers(&self) -> Vec<String> {
-        let filter = format!("ancestor={}", self.image);
+        // Podman knows what was made here by a longer name only.
+        let here = self.service.as_ref().map_or("", |_| "localhost/");
+        let filter = format!("ancestor={here}{}", self.image);
         let said = self.call(&["ps", "-a", "-q", "--no-trunc", "--filter", &filter]);
         let said = said.expect("the engine answers");
         let ids = said.lines().filter(|id| *id != self.stranger);

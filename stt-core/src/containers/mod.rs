@@ -1,6 +1,7 @@
 //! Containers: a proxy in front of the engine that says whose is what tests make there, and the end of it.
 
 mod answer;
+mod conmon;
 mod counter;
 mod discovery;
 mod engine;
@@ -18,6 +19,7 @@ mod volume;
 
 use crate::container::Address;
 
+pub use conmon::watched;
 pub use counter::Beyond;
 pub use counter::Counter;
 pub use discovery::CONTAINER_HOST;

@@ -33,9 +33,11 @@ use crate::containers::clear;
 use crate::containers::find;
 use crate::containers::key;
 use crate::containers::runs;
+use crate::containers::watched;
 use crate::discovery::TestBinary;
 use crate::id::RunId;
 use crate::id::TestId;
+use crate::process::Left;
 use crate::report;
 use crate::report::Warning;
 use crate::run::Membership;
@@ -202,6 +204,32 @@ impl Containers {
         if told.insert(message.clone()) {
             queue.push(Event::Warning(Warning { message, hint }));
         }
+    }
+}
+
+/// Containers of Podman's own command are below the test, and end with it as processes. What Podman has written down of
+/// them is told to a person: a test may as well have started one that was there before.
+pub(crate) fn tell_what_podman_keeps(left: &Left, test: &TestId, queue: &Queue) {
+    let left = left.processes.iter();
+    let ids: Vec<_> = left
+        .filter_map(|process| watched(&process.command))
+        .map(|id| &id[..12])
+        .collect();
+    if !ids.is_empty() {
+        let (names, are) = (
+            ids.join(" "),
+            if ids.len() == 1 {
+                "container"
+            } else {
+                "containers"
+            },
+        );
+        queue.push(Event::Warning(Warning {
+            message: format!("Podman keeps {are} {names} of {test}, where nothing runs any more"),
+            hint: Some(format!(
+                "`podman rm -f -v {names}` removes what is of no more use"
+            )),
+        }));
     }
 }
 

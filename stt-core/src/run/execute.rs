@@ -139,7 +139,7 @@ pub enum Capturing {
 }
 
 impl Capturing {
-    fn stdio(self) -> Stdio {
+    pub(crate) fn stdio(self) -> Stdio {
         match self {
             Self::Nothing => Stdio::Inherit,
             Self::Apart => Stdio::Capture,
@@ -199,10 +199,7 @@ impl Session {
             threads,
             leak_timeout: config.run.leak_timeout,
             leaks: config.run.leaks,
-            style: Style {
-                stdio: job.manner.capture.stdio(),
-                success_output: job.manner.success_output,
-            },
+            style: Style::of(&job.manner, config),
             containers,
             lookout: watched.then(Arc::default),
             oom: OomWatch::open(self.clock.now()),

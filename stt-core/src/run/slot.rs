@@ -12,6 +12,7 @@ use crate::checkpoint::ResultRecord;
 use crate::checkpoint::Writer;
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::config::Config;
 use crate::config::Leaks;
 use crate::config::ShowOutput;
 use crate::discovery::PerTest;
@@ -43,7 +44,9 @@ use crate::process::spawn;
 use crate::report::Leak;
 use crate::report::Warning;
 use crate::retry::Attempt;
+use crate::run::Manner;
 use crate::run::containers::Containers;
+use crate::run::containers::tell_what_podman_keeps;
 use crate::run::desk::Desk;
 use crate::run::desk::Test;
 use crate::run::error::chain;
@@ -96,13 +99,26 @@ pub(crate) struct Shared {
     pub(crate) cores: usize,
 }
 
-/// How tests are started and what is kept of their output.
+/// How tests are started, what is kept of their output, and what is told of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Style {
     /// Where output goes.
     pub(crate) stdio: Stdio,
     /// Whether the output of passed tests is wanted.
     pub(crate) success_output: bool,
+    /// Whether somebody wants to know what becomes of containers.
+    pub(crate) tells_of_containers: bool,
+}
+
+impl Style {
+    /// What was asked for.
+    pub(crate) fn of(manner: &Manner, config: &Config) -> Self {
+        Self {
+            stdio: manner.capture.stdio(),
+            success_output: manner.success_output,
+            tells_of_containers: config.containers.enabled,
+        }
+    }
 }
 
 /// A test to run.
@@ -318,6 +334,9 @@ impl Worker {
         let resources = settle::resources(&ended, peak);
         let containers = self.shared.containers.as_ref();
         let containers = containers.map(|own| own.end(self.number, id, &self.shared.queue));
+        if self.shared.style.tells_of_containers {
+            tell_what_podman_keeps(&ended.left, id, &self.shared.queue);
+        }
         // What a test leaves that was ended was ended with it, and is no fault of its own.
         let containers = containers
             .filter(|_| ended.ended.is_none())

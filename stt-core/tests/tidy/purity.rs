@@ -26,6 +26,7 @@ pub(crate) const PURE: [&str; 77] = [
     "config/wrappers",
     "container",
     "containers/answer",
+    "containers/conmon",
     "containers/discovery",
     "containers/errand",
     "containers/group",
