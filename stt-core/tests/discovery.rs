@@ -276,6 +276,7 @@ impl Fixture {
             inherited: env,
             cargo,
             run: &RunId::from_random([7; 16]),
+            profile: "default",
         };
         let binaries = disc::test_binaries(&built, &setting).expect("binaries");
         let listed = binaries.into_iter().map(|binary| {

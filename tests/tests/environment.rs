@@ -108,11 +108,16 @@ fn libraries_that_know_nextest_find_what_they_look_for() {
     let lab = Lab::shared("env");
     let dir = lab.path("dump");
     std::fs::create_dir(&dir).expect("writable");
-    drop(lab.stt(["--workspace"]).env("ENV_DUMP", &dir).run().code(0));
+    let config = lab.path("stt.toml");
+    fs_err::write(&config, "[profile.ci]\n").expect("writable");
+    let run = lab.stt(["--workspace", "--profile", "ci"]);
+    let run = run.args(["--config-file", config.as_str()]);
+    drop(run.env("ENV_DUMP", &dir).run().code(0));
     let unit = dumped(&dir, "unit");
     for (key, value) in [
         ("NEXTEST", "1"),
         ("NEXTEST_EXECUTION_MODE", "process-per-test"),
+        ("NEXTEST_PROFILE", "ci"),
         ("STT", "1"),
         ("CARGO_PKG_VERSION_PRE", "beta.4"),
         ("CARGO_PKG_AUTHORS", "Ann Author <ann@example.org>:Bob"),

@@ -125,6 +125,7 @@ impl Search<'_> {
             workspace: self.workspace,
             build,
             run: self.run,
+            profile: &self.config.profile,
             env: self.env,
             colour: printer.err_colour(),
             grace: self.config.run.grace_period,

@@ -21,6 +21,7 @@ use super::RunConfig;
 use super::ShowOutput;
 use super::StatusLevel;
 use super::TmpDir;
+use super::document::DEFAULT_PROFILE;
 use crate::limits::Limits;
 use crate::limits::MilliCores;
 use crate::retry::Retries;
@@ -33,6 +34,7 @@ use crate::units::Threshold;
 impl Default for Config {
     fn default() -> Self {
         Self {
+            profile: DEFAULT_PROFILE.into(),
             run: RunConfig {
                 test_threads: None,
                 max_fail: Some(NonZeroUsize::MIN),

@@ -85,6 +85,8 @@ use crate::units::Threshold;
 /// Every setting of a run, resolved over all layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The name of the profile that was chosen; `default` where none was.
+    pub profile: Arc<str>,
     /// `[run]`: how tests are run.
     pub run: RunConfig,
     /// `[guard]`: what the guard watches, and what it does.

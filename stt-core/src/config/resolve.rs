@@ -104,6 +104,9 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
         .filter_map(|draft| draft.resolve(&laid.sets, &said.scripts))
         .filter_map(|one| one.without(typed))
         .collect();
+    if let Some(profile) = &layers.profile {
+        resolved.config.profile = profile.as_str().into();
+    }
     resolved.config.limits = laid.sets;
     resolved.config.test_groups = last_of_each(said.groups);
     resolved.config.scripts = said.scripts;
@@ -448,6 +451,7 @@ mod tests {
         layers.profile = Some("ci".to_owned());
         let resolved = resolve(&layers, CORES).unwrap();
         assert_eq!(resolved.config.run.slow_timeout, Duration::from_secs(5));
+        assert_eq!(&*resolved.config.profile, "ci");
         assert_eq!(resolved.config.run.max_fail, Some(NonZeroUsize::MIN));
     }
 

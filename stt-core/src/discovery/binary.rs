@@ -98,6 +98,8 @@ pub struct Setting<'a> {
     pub cargo: &'a OsStr,
     /// The run.
     pub run: &'a RunId,
+    /// The name of its profile.
+    pub profile: &'a str,
 }
 
 /// Why what was built can't be run.
@@ -435,6 +437,7 @@ pub(super) mod tests {
             inherited: &Arc::default(),
             cargo: "cargo".as_ref(),
             run: &RunId::from_random([0; 16]),
+            profile: "default",
         };
         test_binaries(&built, &setting)
     }

@@ -133,7 +133,7 @@ fn of_run<'a>(setting: &Setting<'a>) -> impl Iterator<Item = (&'static str, &'a 
             variables::NEXTEST_WORKSPACE_ROOT,
             setting.workspace.root.as_str(),
         ),
-        (variables::NEXTEST_PROFILE, "default"),
+        (variables::NEXTEST_PROFILE, setting.profile),
         (variables::STT, "1"),
         (variables::STT_RUN_ID, run),
     ];
@@ -321,6 +321,7 @@ mod tests {
             inherited: &inherited,
             cargo: "cargo".as_ref(),
             run: &RunId::from_random([0; 16]),
+            profile: "default",
         };
         let mut built = Built {
             scripts,

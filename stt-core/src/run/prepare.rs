@@ -73,6 +73,8 @@ pub struct Wanted<'a> {
     pub build: &'a BuildSelection,
     /// The run whose tests these are.
     pub run: &'a RunId,
+    /// The name of its profile.
+    pub profile: &'a str,
     /// What tests inherit.
     pub env: &'a Environment,
     /// Whether cargo may write colours.
@@ -315,6 +317,7 @@ impl Session {
             inherited: wanted.env,
             cargo: site.cargo,
             run: wanted.run,
+            profile: wanted.profile,
         };
         let binaries = match test_binaries(&built, &setting) {
             // `--package` may name a dependency, which cargo tests as well.
