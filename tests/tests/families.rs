@@ -121,7 +121,9 @@ fn a_flood_costs_the_runner_nothing() {
     let calm = lab.stt(["--exact", "calm_00"]).run().code(0);
     let flood = lab.stt(["--exact", "floods_stdout"]).run().code(0);
     let (calm, flood) = (calm.peak_rss, flood.peak_rss);
-    assert!(flood < (16 + 4) << 20, "peak of {flood} bytes");
+    // Of what a program maps, its own code counts as well: that of an unoptimized one takes 8 MiB more.
+    let code = if cfg!(debug_assertions) { 8 } else { 0 };
+    assert!(flood < (16 + 4 + code) << 20, "peak of {flood} bytes");
     assert!(
         flood < calm + (6 << 20),
         "{flood} bytes under the flood, {calm} without"
