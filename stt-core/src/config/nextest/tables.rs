@@ -29,7 +29,10 @@ pub(super) const NO_SUCH_KEY: &str = "stt has no such key";
 
 /// Why a key of a profile is never carried over.
 const NOT_OF_PROFILES: [(&str, &str); 2] = [
-    ("archive", "of files an archive of stt holds what tests were built with, and no others"),
+    (
+        "archive",
+        "of files an archive of stt holds what tests were built with, and no others",
+    ),
     (
         "bench",
         "stt runs benchmarks as tests, with the same settings",
