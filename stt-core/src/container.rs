@@ -52,11 +52,15 @@ pub struct Thing {
     pub image: String,
 }
 
+/// Whether this is an id that an engine has given: 64 hexadecimal digits.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl Thing {
     /// The id as engines show it.
     pub fn short_id(&self) -> &str {
-        let hexadecimal = self.id.len() == 64 && self.id.bytes().all(|b| b.is_ascii_hexdigit());
-        if hexadecimal {
+        if is_id(&self.id) {
             &self.id[..12]
         } else {
             &self.id

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::exit::exits_within;
 use crate::finished::Finished;
+use crate::proc::is_gone;
 use crate::proc::looks_of;
 use crate::proc::peak_rss;
 use crate::proc::workers_of;
@@ -51,6 +52,23 @@ impl Running {
     /// The same, or `None` when there is none at this moment.
     pub fn worker_now(&self) -> Option<i32> {
         workers_of(self.pid()).first().copied()
+    }
+
+    /// Kills both of its processes at once, so that neither can end what the other leaves, and waits for their ends.
+    ///
+    /// # Panics
+    /// When one of them is already gone.
+    pub fn kill_both(mut self) {
+        let both = [self.pid(), self.worker()];
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for pid in both {
+                kill(Pid::from_raw(pid), signal).expect("it is ours");
+            }
+        }
+        drop(self.finish());
+        until("the other one is gone, too", DEADLINE, || {
+            is_gone(both[1]).then_some(())
+        });
     }
 
     /// Sends a signal to its whole process group, as a terminal does.

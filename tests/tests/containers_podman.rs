@@ -8,12 +8,10 @@ use fs_err as fs;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use stt_tests::DEADLINE;
 use stt_tests::Engine;
 use stt_tests::Lab;
 use stt_tests::Running;
 use stt_tests::left_at_engine as left;
-use stt_tests::until;
 
 /// For so long Podman waits for a container to stop by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -151,17 +149,8 @@ fn reap_removes_what_two_killed_processes_have_left() {
         return;
     };
     let lab = Lab::shared("containers");
-    let mut running = up(&engine, &lab);
-    let worker = running.worker();
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for pid in [running.pid(), worker] {
-            kill(Pid::from_raw(pid), signal).expect("it is ours");
-        }
-    }
-    drop(running.finish());
-    until("the other one is gone, too", DEADLINE, || {
-        stt_tests::is_gone(worker).then_some(())
-    });
+    let running = up(&engine, &lab);
+    running.kill_both();
     let reaped = lab.stt(["reap"]).run().code(0);
     assert!(
         reaped.stdout.contains("1 pod and 2 containers"),

@@ -146,17 +146,8 @@ fn a_run_that_is_stopped_leaves_no_volume() {
 fn whoever_comes_next_removes_the_volumes_of_a_killed_run() {
     let Some(engine) = Engine::find() else { return };
     let lab = Lab::shared("containers");
-    let (mut running, volume) = up(&engine, &lab);
-    let worker = running.worker();
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for pid in [running.pid(), worker] {
-            kill(Pid::from_raw(pid), signal).expect("it is ours");
-        }
-    }
-    drop(running.finish());
-    until("the other one is gone, too", DEADLINE, || {
-        stt_tests::is_gone(worker).then_some(())
-    });
+    let (running, volume) = up(&engine, &lab);
+    running.kill_both();
     assert_is_there(&engine, &volume, true);
     let reaped = lab.stt(["reap"]).run().code(0).stdout;
     assert!(reaped.contains(&format!("volume {volume}")), "{reaped}");

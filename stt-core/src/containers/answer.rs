@@ -1,10 +1,9 @@
 //! An engine's answer: whether it is whole, whether it is good, and what it has made. Pure.
 
+use crate::container::is_id;
+
 /// The member of an answer that names what was made, in Docker's API and in Podman's own (`ContainerCreate`).
 const ID: &str = "\"Id\"";
-
-/// How long the ids of containers are, in hexadecimal digits.
-const DIGITS: usize = 64;
 
 /// The longest beginning of an answer in which an id is looked for.
 pub(super) const MOST: usize = 8 << 10;
@@ -33,9 +32,7 @@ pub(super) fn made(answer: &[u8]) -> Made {
         .and_then(|value| value.split_once('"'))
         .map(|(id, _)| id);
     match id {
-        Some(id) if id.len() == DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            Made::Id(id.to_owned())
-        }
+        Some(id) if is_id(id) => Made::Id(id.to_owned()),
         Some(_) => Made::Nothing,
         None if answer.len() >= MOST || is_whole(answer) => Made::Nothing,
         None => Made::More,
@@ -82,7 +79,7 @@ mod tests {
         let created = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n";
         let body = format!("{{\"Id\":\"{id}\",\"Warnings\":[]}}");
         let whole = format!("{created}Content-Length: {}\r\n\r\n{body}", body.len());
-        let end = whole.find(&id).unwrap() + DIGITS + 1;
+        let end = whole.find(&id).unwrap() + id.len() + 1;
         for length in 0..=whole.len() {
             let expected = if length < end {
                 Made::More

@@ -1,5 +1,7 @@
 //! The processes by which Podman watches over its containers, where no service does it. Pure.
 
+use crate::container::is_id;
+
 /// The container over which a process of this command line watches; `None` for every other process
 /// (`conmon(8)`, `--cid`).
 pub fn watched(command: &str) -> Option<&str> {
@@ -9,8 +11,7 @@ pub fn watched(command: &str) -> Option<&str> {
     let id = words
         .skip_while(|word| !matches!(*word, "-c" | "--cid"))
         .nth(1)?;
-    let sound = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (name == "conmon" && sound).then_some(id)
+    (name == "conmon" && is_id(id)).then_some(id)
 }
 
 #[cfg(test)]

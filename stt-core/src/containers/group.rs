@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use crate::container::is_id;
 use crate::units::Bytes;
 
 /// Where engines put the group of a container, below the root of a hierarchy: Docker and Podman, by themselves
 /// (`cgroupfs`) and through systemd, for the machine and for a user (`dockerd(8)`, "exec-opts"; `podman(1)`,
 /// `--cgroup-manager`). `None` where the id is none of an engine's.
 pub(super) fn usual(id: &str, user: u32) -> Option<[String; 7]> {
-    let sound = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let own = format!("user.slice/user-{user}.slice/user@{user}.service");
-    sound.then(|| {
+    is_id(id).then(|| {
         [
             format!("docker/{id}"),
             format!("system.slice/docker-{id}.scope"),
@@ -30,7 +30,7 @@ pub(super) fn id_of(name: &str) -> Option<&str> {
     let id = name.get(name.len().checked_sub(64)?..)?;
     let before = &name[..name.len() - 64];
     let word = before.is_empty() || before.find('-') == Some(before.len() - 1);
-    (word && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    (word && is_id(id)).then_some(id)
 }
 
 /// What a group has that the kernel can't take back at once, by its `memory.stat`: pages that are in no file, and

@@ -12,7 +12,6 @@ use twox_hash::XxHash3_128;
 use crate::checkpoint::BinaryRecord;
 use crate::checkpoint::ContentHash;
 use crate::checkpoint::Fingerprint;
-use crate::discovery::ListAnswer;
 use crate::discovery::ListError;
 use crate::discovery::Listing;
 use crate::discovery::RustdocCall;
@@ -113,18 +112,7 @@ impl Session {
     ) -> Result<Result<Listing, ListError>, RunError> {
         let timeout = wanted.asking.timeout;
         let [plain, ignored] = doc_list_commands(binary);
-        let answer = |command| {
-            let mut said = Collected::default();
-            let end = self.run_child(command, Stdio::Capture, &mut said, Some((alarm, timeout)))?;
-            Ok::<_, RunError>(match end {
-                ChildEnd::Exited(exit) => ListAnswer::Ended {
-                    exit,
-                    stdout: said.stdout,
-                    stderr: said.stderr,
-                },
-                ChildEnd::TimedOut => ListAnswer::TimedOut { after: timeout },
-            })
-        };
+        let answer = |command| self.ask_for_list(command, alarm, timeout);
         Ok(read_doc_listing(
             binary,
             &answer(&plain)?,

@@ -59,16 +59,21 @@ pub(super) fn done(result: &ResultRecord) -> Done {
     Done {
         outcome: result.outcome.clone(),
         duration: result.duration,
-        resources: Resources {
-            cpu: result.cpu,
-            peak_memory: result.peak_memory,
-            processes: result.processes,
-            read: result.read,
-            written: result.written,
-        },
+        resources: resources(result),
         stdout: output.and_then(|output| shown(&output.stdout)),
         stderr: output.and_then(|output| shown(&output.stderr)),
         leaks: result.leaks.clone(),
+    }
+}
+
+/// What a test used whose result was recorded.
+pub(super) fn resources(result: &ResultRecord) -> Resources {
+    Resources {
+        cpu: result.cpu,
+        peak_memory: result.peak_memory,
+        processes: result.processes,
+        read: result.read,
+        written: result.written,
     }
 }
 

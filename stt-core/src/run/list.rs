@@ -13,6 +13,7 @@ use camino::Utf8Path;
 use crate::checkpoint::BinaryRecord;
 use crate::checkpoint::ContentHash;
 use crate::checkpoint::Fingerprint;
+use crate::command::CommandLine;
 use crate::discovery::Cache;
 use crate::discovery::CacheKey;
 use crate::discovery::ListAnswer;
@@ -141,21 +142,31 @@ impl Session {
             return Ok(Ok((key, listing.clone(), hash)));
         }
         let [plain, ignored] = list_commands(binary);
-        let answer = |command| {
-            let mut said = Collected::default();
-            let limit = Some((alarm, timeout));
-            let end = self.run_child(command, Stdio::Capture, &mut said, limit)?;
-            Ok::<_, RunError>(match end {
-                ChildEnd::Exited(exit) => ListAnswer::Ended {
-                    exit,
-                    stdout: said.stdout,
-                    stderr: said.stderr,
-                },
-                ChildEnd::TimedOut => ListAnswer::TimedOut { after: timeout },
-            })
-        };
+        let answer = |command| self.ask_for_list(command, alarm, timeout);
         let listing = read_listing(binary, &answer(&plain)?, &answer(&ignored)?);
         Ok(listing.map(|listing| (key, listing, hash)))
+    }
+
+    /// What a command says that lists tests.
+    ///
+    /// # Errors
+    /// As [`Session::run_child`].
+    pub(super) fn ask_for_list(
+        &self,
+        command: &CommandLine,
+        alarm: &Alarm,
+        timeout: Duration,
+    ) -> Result<ListAnswer, RunError> {
+        let mut said = Collected::default();
+        let end = self.run_child(command, Stdio::Capture, &mut said, Some((alarm, timeout)))?;
+        Ok(match end {
+            ChildEnd::Exited(exit) => ListAnswer::Ended {
+                exit,
+                stdout: said.stdout,
+                stderr: said.stderr,
+            },
+            ChildEnd::TimedOut => ListAnswer::TimedOut { after: timeout },
+        })
     }
 }
 

@@ -125,6 +125,17 @@ impl Times {
             ..self
         }
     }
+
+    /// When who started then passes the slow timeout after so many.
+    fn next_slow(self, started: Moment, passed: u32) -> Moment {
+        started.saturating_add(self.slow.saturating_mul(passed + 1))
+    }
+
+    /// After which time somebody who has passed so many slow timeouts is ended; `None` while he isn't.
+    fn too_long(self, passed: u32) -> Option<Duration> {
+        let limit = u32::try_from(self.terminate_after?.get()).unwrap_or(u32::MAX);
+        (passed >= limit).then(|| self.slow.saturating_mul(limit))
+    }
 }
 
 /// What is told while nothing ends.

@@ -6,7 +6,6 @@ use crate::checkpoint::Merged;
 use crate::checkpoint::ResultRecord;
 use crate::checkpoint::Text;
 use crate::id::RunId;
-use crate::limits::Resources;
 use crate::outcome::RunOutcome;
 use crate::outcome::TestOutcome;
 use crate::report::Captured;
@@ -17,6 +16,7 @@ use crate::report::Summary;
 use crate::report::TestFinished;
 use crate::retry::Attempt;
 use crate::run::junit::done;
+use crate::run::junit::resources;
 
 /// The summary of the whole. Its time is that of all tests together.
 pub fn merged_summary(run: &RunId, merged: &Merged) -> Summary {
@@ -92,13 +92,7 @@ pub fn merged_results<'a>(
             of: result.attempt,
         },
         duration: result.duration,
-        resources: Resources {
-            cpu: result.cpu,
-            peak_memory: result.peak_memory,
-            processes: result.processes,
-            read: result.read,
-            written: result.written,
-        },
+        resources: resources(result),
         output: output(result),
         own_shown: None,
         leak: None,

@@ -22,7 +22,7 @@ pub(crate) fn listening(
     test: usize,
     leases: &[Lease],
 ) -> Result<Vec<OwnedFd>, String> {
-    if !shared.suite.ports(test).is_some_and(|ports| ports.listen) {
+    if !shared.suite.listens(test) {
         return Ok(Vec::new());
     }
     let sockets = leases.iter().map(|lease| {

@@ -232,6 +232,11 @@ impl Suite {
         self.cases[test].ports.as_ref()
     }
 
+    /// Whether a test gets its ports as sockets that listen.
+    pub(crate) fn listens(&self, test: usize) -> bool {
+        self.ports(test).is_some_and(|ports| ports.listen)
+    }
+
     /// The ports by their numbers that each test wants, by its own; empty when no test wants any.
     pub(crate) fn fixed_ports(&self) -> Vec<Option<Arc<[u16]>>> {
         let fixed = |case: &Case| match case.ports.as_deref().map(|ports| &ports.which) {
@@ -320,8 +325,7 @@ impl Suite {
             case.extra_args.as_deref().unwrap_or_default(),
             per_test(facts),
         );
-        let listens = case.ports.as_ref().is_some_and(|ports| ports.listen);
-        if listens && ports > 0 {
+        if self.listens(test) && ports > 0 {
             with_sockets(command, ports)
         } else {
             command

@@ -155,8 +155,7 @@ impl Scripting {
 
 impl Running {
     fn next_slow(&self) -> Option<Moment> {
-        let after = self.times.slow.saturating_mul(self.slow + 1);
-        let due = self.started.saturating_add(after);
+        let due = self.times.next_slow(self.started, self.slow);
         self.ending.is_none().then_some(due)
     }
 
@@ -164,18 +163,14 @@ impl Running {
         let times = self.times;
         let elapsed = now.saturating_sub(self.started);
         self.slow = passed(elapsed, times.slow);
-        let limit = times
-            .terminate_after
-            .map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX));
-        let too_long = limit.filter(|&limit| self.slow >= limit);
+        let too_long = times.too_long(self.slow);
         let slow = ScriptNotice::Slow {
             elapsed,
             ending: too_long.is_some(),
         };
         actions.push(Action::Show(Notice::Script(self.script, slow)));
-        if let Some(limit) = too_long {
-            let reason = EndReason::Timeout(times.slow.saturating_mul(limit));
-            self.end(reason, times.grace, actions);
+        if let Some(after) = too_long {
+            self.end(EndReason::Timeout(after), times.grace, actions);
         }
     }
 

@@ -182,9 +182,7 @@ impl Running {
 
     /// When it passes its next slow timeout. A test that is being ended passes none.
     fn next_slow(&self) -> Option<Moment> {
-        let due = self
-            .started
-            .saturating_add(self.times.slow.saturating_mul(self.slow + 1));
+        let due = self.times.next_slow(self.started, self.slow);
         self.ending.is_none().then_some(due)
     }
 
@@ -192,17 +190,14 @@ impl Running {
         let times = self.times;
         let elapsed = now.saturating_sub(self.started);
         self.slow = passed(elapsed, times.slow);
-        let limit = times
-            .terminate_after
-            .map(|count| u32::try_from(count.get()).unwrap_or(u32::MAX));
-        let too_long = limit.filter(|&limit| self.slow >= limit);
+        let too_long = times.too_long(self.slow);
         actions.push(Action::Show(Notice::Slow {
             test: self.test,
             elapsed,
             ending: too_long.is_some(),
         }));
-        if let Some(limit) = too_long {
-            let reason = EndReason::Timeout(times.slow.saturating_mul(limit));
+        if let Some(after) = too_long {
+            let reason = EndReason::Timeout(after);
             self.ending = Some(reason.clone());
             actions.push(Action::End {
                 slot,

@@ -88,8 +88,7 @@ fn one_herd() -> Result<Duration, String> {
     for (grows, yields) in [(0, 3), (1, 2)] {
         fs::write(labs[grows].traces.join("grow"), "").expect("it is ours");
         runs[yields].wait_for("it has yielded", |run| {
-            let waits = |line: &&serde_json::Value| line["type"] == "waiting";
-            run.report().lines.iter().find(waits).map(|_| ())
+            run.report().of("waiting").next().map(|_| ())
         });
         fs::write(labs[grows].traces.join("enough"), "").expect("it is ours");
     }
