@@ -2,6 +2,7 @@
 //! from everything else on the machine.
 
 mod built;
+mod dump;
 mod engine;
 mod exit;
 mod expected;
@@ -23,6 +24,8 @@ pub use built::cargo;
 pub use built::cargo_stt;
 pub use built::target_dir;
 pub use built::workspace_root;
+pub use dump::Variables;
+pub use dump::dumped;
 pub use engine::Engine;
 pub use engine::docker;
 pub use engine::left_at_engine;

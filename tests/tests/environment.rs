@@ -1,104 +1,186 @@
 //! A test sees what it sees under `cargo test`: the same variables, the same directory.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::os::unix::net::UnixListener;
 
 use camino::Utf8Path;
 use stt_tests::Lab;
+use stt_tests::Variables;
+use stt_tests::dumped;
 
-type Variables = BTreeMap<String, String>;
-
-/// What a runner may add or change, beside what begins with `NEXTEST`, `STT` or `__NEXTEST`.
-const MAY_DIFFER: [&str; 7] = [
-    "(arguments)",
-    "TMPDIR",
-    // Libraries' directories are compared on their own.
-    "LD_LIBRARY_PATH",
-    // The two runs write to different places.
-    "ENV_DUMP",
-    "CARGO",
-    // That is how cargo finds us.
-    "PATH",
-    "STT_CHECKPOINT_PATH",
+/// All tests of the fixture: of a library, a program, an integration test, a bench, an example, the documentation, a
+/// procedural macro, and a package without a build script.
+const DUMPS: [&str; 8] = [
+    "unit",
+    "bin",
+    "integration",
+    "bench",
+    "example",
+    "doc",
+    "macro",
+    "plain",
 ];
 
-fn dumped(dir: &Utf8Path, name: &str) -> Variables {
-    let text =
-        std::fs::read_to_string(dir.join(format!("{name}.json"))).expect("the test wrote it");
-    serde_json::from_str(&text).expect("the fixture writes JSON")
+/// What a runner tells every test of, and cargo none.
+const ADDED: [&str; 16] = [
+    "NEXTEST",
+    "NEXTEST_ATTEMPT",
+    "NEXTEST_BINARY_ID",
+    "NEXTEST_EXECUTION_MODE",
+    "NEXTEST_PROFILE",
+    "NEXTEST_RUN_ID",
+    "NEXTEST_TEST_GLOBAL_SLOT",
+    "NEXTEST_TEST_GROUP",
+    "NEXTEST_TEST_GROUP_SLOT",
+    "NEXTEST_TEST_NAME",
+    "NEXTEST_TEST_THREADS",
+    "NEXTEST_WORKSPACE_ROOT",
+    "STT",
+    "STT_ATTEMPT",
+    "STT_RUN_ID",
+    "STT_TEST_ID",
+];
+
+/// What it adds for tests that cargo tells of their package's programs.
+const ADDED_WHERE_PROGRAMS_ARE_KNOWN: [&str; 3] = [
+    "CARGO_BIN_EXE_env_tool",
+    "NEXTEST_BIN_EXE_env-tool",
+    "NEXTEST_BIN_EXE_env_tool",
+];
+
+/// What has another value: a place of the run's own, and the socket in front of the engine.
+const CHANGED: [&str; 2] = ["DOCKER_HOST", "TMPDIR"];
+
+/// The variables that both runs are given, which some of what the fixture says wins over and some does not.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what finds the toolchain is inherited"
+)]
+fn given(lab: &Lab, engine: &Utf8Path) -> Variables {
+    let path = std::env::var("PATH").expect("somebody runs us");
+    let ours = stt_tests::cargo_stt().parent().expect("it lies somewhere");
+    let given = [
+        ("PATH", format!("{ours}:{path}")),
+        ("STT_CHECKPOINT_PATH", lab.checkpoint.to_string()),
+        ("TMPDIR", lab.tmp.to_string()),
+        ("DOCKER_HOST", format!("unix://{engine}")),
+        ("NOT_FORCED_BY_CARGO_CONFIG", "inherited".to_owned()),
+        ("FORCED_BY_CARGO_CONFIG", "inherited".to_owned()),
+        ("FROM_BUILD_SCRIPT", "inherited".to_owned()),
+    ];
+    let given = given.into_iter();
+    given
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
-#[test]
-fn a_test_sees_what_it_sees_under_cargo_test() {
-    let lab = Lab::shared("env");
-    let (theirs, ours) = (lab.path("theirs"), lab.path("ours"));
-    for dir in [&theirs, &ours] {
-        std::fs::create_dir(dir).expect("writable");
-    }
-    let inherited = [
-        ("NOT_FORCED_BY_CARGO_CONFIG", "inherited"),
-        ("FORCED_BY_CARGO_CONFIG", "inherited"),
-    ];
+/// What the tests see under `cargo test` and under `cargo stt` when both are started with these variables.
+fn both(lab: &Lab, given: &Variables) -> [BTreeMap<&'static str, Variables>; 2] {
+    let dir = lab.path("dumps");
+    let take = || {
+        let dumps = DUMPS.map(|name| (name, dumped(&dir, name)));
+        fs_err::remove_dir_all(&dir).expect("it is ours");
+        dumps.into_iter().collect()
+    };
+    let given = given
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .filter(|(name, _)| !name.starts_with('('))
+        .chain([("ENV_DUMP", dir.as_str())]);
+
+    fs_err::create_dir(&dir).expect("writable");
     let mut cargo = lab.command(stt_tests::cargo());
-    cargo
-        .args(["test", "--quiet", "--workspace"])
-        .envs(inherited)
-        .env("ENV_DUMP", &theirs);
+    cargo.args(["test", "--quiet", "--workspace"]);
     #[expect(
         clippy::disallowed_methods,
         reason = "the tests start their own children"
     )]
-    let output = cargo.output().expect("cargo starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let mut stt = lab
-        .stt(["--workspace"])
-        .env("ENV_DUMP", &ours)
-        .through_cargo();
-    for (name, value) in inherited {
-        stt = stt.env(name, value);
-    }
-    drop(stt.run().code(0));
+    let output = cargo.envs(given.clone()).output().expect("cargo starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let theirs = take();
 
-    for name in ["unit", "integration", "plain"] {
-        let (theirs, ours) = (dumped(&theirs, name), dumped(&ours, name));
-        for (key, value) in &theirs {
-            if !MAY_DIFFER.contains(&key.as_str()) {
-                assert_eq!(ours.get(key), Some(value), "{key} in `{name}`");
+    fs_err::create_dir(&dir).expect("writable");
+    let args = ["--workspace", "--config", "run.doctests=true"];
+    let stt = given.fold(lab.stt(args).through_cargo(), |stt, (name, value)| {
+        stt.env(name, value)
+    });
+    drop(stt.run().code(0));
+    [theirs, take()]
+}
+
+/// The names of what is not the same.
+fn differing<'a>(theirs: &'a Variables, ours: &'a Variables) -> BTreeSet<&'a str> {
+    let names = theirs.keys().chain(ours.keys());
+    names
+        .filter(|name| theirs.get(*name) != ours.get(*name))
+        .map(String::as_str)
+        .collect()
+}
+
+/// What may be otherwise for this test.
+fn expected(name: &str) -> BTreeSet<&'static str> {
+    let knows_programs = ["integration", "bench"].contains(&name);
+    let more = knows_programs.then_some(ADDED_WHERE_PROGRAMS_ARE_KNOWN);
+    // A documentation test has no libtest in it that could be called in another way.
+    let called = (name != "doc").then_some("(arguments)");
+    let all = ADDED.into_iter().chain(CHANGED).chain(called);
+    all.chain(more.into_iter().flatten()).collect()
+}
+
+#[test]
+fn a_test_sees_what_it_sees_under_cargo_test_and_what_is_told_here() {
+    let lab = Lab::shared("env");
+    let engine = lab.path("engine");
+    let _socket = UnixListener::bind(&engine).expect("the path is short");
+    let [theirs, ours] = both(&lab, &given(&lab, &engine));
+    for name in DUMPS {
+        let (theirs, ours) = (&theirs[name], &ours[name]);
+        let found = differing(theirs, ours);
+        let differ: Vec<_> = found
+            .symmetric_difference(&expected(name))
+            .map(|variable| (*variable, theirs.get(*variable), ours.get(*variable)))
+            .collect();
+        assert!(differ.is_empty(), "`{name}`: {differ:#?}");
+    }
+    // The comparison is worth something only if cargo has set all this.
+    let theirs = &theirs["integration"];
+    for name in [
+        "CARGO",
+        "CARGO_BIN_EXE_env-tool",
+        "LD_LIBRARY_PATH",
+        "OUT_DIR",
+        "RELATIVE_BY_CARGO_CONFIG",
+    ] {
+        assert!(theirs.contains_key(name), "{name}: {theirs:#?}");
+    }
+    assert_eq!(theirs["FROM_BUILD_SCRIPT"], "a value with spaces");
+    assert_eq!(theirs["FORCED_BY_CARGO_CONFIG"], "forced value");
+}
+
+/// A run that a test starts has inherited what that test was told, under cargo and under us.
+#[test]
+fn a_test_of_a_run_inside_a_test_sees_what_it_sees_under_cargo_test() {
+    let lab = Lab::shared("env");
+    let engine = lab.path("engine");
+    let _socket = UnixListener::bind(&engine).expect("the path is short");
+    let given = given(&lab, &engine);
+    for outer in both(&lab, &given) {
+        for starter in ["integration", "plain"] {
+            // What a run has made for its tests ends with it.
+            let mut inherited = outer[starter].clone();
+            inherited.extend(given.clone());
+            let [theirs, ours] = both(&lab, &inherited);
+            for name in DUMPS {
+                let (theirs, ours) = (&theirs[name], &ours[name]);
+                let differ: Vec<_> = differing(theirs, ours)
+                    .difference(&expected(name))
+                    .map(|variable| (*variable, theirs.get(*variable), ours.get(*variable)))
+                    .collect();
+                assert!(differ.is_empty(), "`{name}` in `{starter}`: {differ:#?}");
+                assert_ne!(ours.get("NEXTEST_RUN_ID"), inherited.get("NEXTEST_RUN_ID"));
             }
-        }
-        for key in ours.keys().filter(|key| !theirs.contains_key(*key)) {
-            let added = [
-                "NEXTEST",
-                "__NEXTEST",
-                "STT",
-                "TMPDIR",
-                "DOCKER_HOST",
-                "CONTAINER_HOST",
-            ]
-            .iter()
-            .any(|ours| key.starts_with(ours));
-            // nextest sets it for integration tests with `-` turned into `_` as well.
-            assert!(
-                added || key == "CARGO_BIN_EXE_env_tool",
-                "{key} in `{name}` is new"
-            );
-        }
-        let libraries = |variables: &Variables| -> Vec<String> {
-            let list = variables.get("LD_LIBRARY_PATH").expect("cargo sets it");
-            list.split(':')
-                .filter(|dir| Utf8Path::new(dir).is_dir())
-                .map(str::to_owned)
-                .collect()
-        };
-        let ours_list = libraries(&ours);
-        for dir in libraries(&theirs) {
-            assert!(
-                ours_list.contains(&dir),
-                "{dir} is no library directory in `{name}`: {ours_list:?}"
-            );
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Setup scripts before the tests, teardown scripts after them, and what they have to do with each other.
 
-use std::collections::BTreeMap;
-
-use camino::Utf8PathBuf;
 use nix::sys::signal::Signal;
 use stt_tests::Finished;
 use stt_tests::Lab;
 use stt_tests::Stt;
+use stt_tests::dumped;
 
 /// A run of these tests with this text in a configuration file. Scripts find a directory for traces in `HOSTILE_DIR`.
 fn stt<'lab>(lab: &'lab Lab, text: &str, args: &[&str]) -> Stt<'lab> {
@@ -44,11 +42,6 @@ fn outcomes(finished: &Finished) -> Vec<(String, String)> {
         (text(&end["script"]["name"]), text(&end["outcome"]))
     });
     ends.collect()
-}
-
-fn dumped(dir: &Utf8PathBuf, name: &str) -> BTreeMap<String, String> {
-    let text = fs_err::read_to_string(dir.join(format!("{name}.json"))).expect("the test wrote it");
-    serde_json::from_str(&text).expect("the fixture writes JSON")
 }
 
 #[test]
