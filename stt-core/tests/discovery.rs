@@ -20,6 +20,7 @@ use stt_core::discovery as disc;
 use stt_core::id::RunId;
 use stt_core::id::TestId;
 use stt_core::outcome::Exit;
+use stt_core::retry::Attempt;
 use stt_core::selection::BuildPlace;
 use stt_core::selection::BuildSelection;
 use stt_core::selection::RunIgnored;
@@ -366,7 +367,8 @@ fn run_all(found: &[(disc::TestBinary, disc::Listing)]) {
             let id = TestId::new(binary.id.clone(), test.name.clone());
             let env = disc::per_test(disc::PerTest {
                 test: &id,
-                attempt: 1,
+                run: &RunId::from_random([7; 16]),
+                attempt: Attempt::ONLY,
                 slot: 0,
                 threads: 1,
                 ports: &[],

@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use stt_tests::Lab;
 use stt_tests::Variables;
 use stt_tests::dumped;
+use stt_tests::skipped;
 
 /// All tests of the fixture: of a library, a program, an integration test, a bench, an example, the documentation, a
 /// procedural macro, and a package without a build script.
@@ -23,18 +24,28 @@ const DUMPS: [&str; 8] = [
 ];
 
 /// What a runner tells every test of, and cargo none.
-const ADDED: [&str; 16] = [
+const ADDED: [&str; 26] = [
     "NEXTEST",
     "NEXTEST_ATTEMPT",
+    "NEXTEST_ATTEMPT_ID",
     "NEXTEST_BINARY_ID",
     "NEXTEST_EXECUTION_MODE",
+    "NEXTEST_LD_LIBRARY_PATH",
     "NEXTEST_PROFILE",
+    "NEXTEST_RECOMMENDED_VERSION",
+    "NEXTEST_REQUIRED_VERSION",
     "NEXTEST_RUN_ID",
+    "NEXTEST_RUN_MODE",
+    "NEXTEST_STRESS_CURRENT",
+    "NEXTEST_STRESS_TOTAL",
     "NEXTEST_TEST_GLOBAL_SLOT",
     "NEXTEST_TEST_GROUP",
     "NEXTEST_TEST_GROUP_SLOT",
     "NEXTEST_TEST_NAME",
+    "NEXTEST_TEST_PHASE",
     "NEXTEST_TEST_THREADS",
+    "NEXTEST_TOTAL_ATTEMPTS",
+    "NEXTEST_VERSION",
     "NEXTEST_WORKSPACE_ROOT",
     "STT",
     "STT_ATTEMPT",
@@ -182,6 +193,62 @@ fn a_test_of_a_run_inside_a_test_sees_what_it_sees_under_cargo_test() {
                 assert_ne!(ours.get("NEXTEST_RUN_ID"), inherited.get("NEXTEST_RUN_ID"));
             }
         }
+    }
+}
+
+/// The variables that nextest has brought up, those of a run without its number.
+fn nextests(variables: &Variables) -> Variables {
+    let run = variables["NEXTEST_RUN_ID"].as_str();
+    let brought_up = variables
+        .iter()
+        .filter(|(name, _)| name.starts_with("NEXTEST"));
+    brought_up
+        .map(|(name, value)| (name.clone(), value.replace(run, "RUN")))
+        .collect()
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests start their own children"
+)]
+fn a_test_finds_the_variables_that_nextest_gives_it() {
+    let lab = Lab::shared("env");
+    let dirs = ["theirs", "ours"].map(|name| lab.path(name));
+    for dir in &dirs {
+        fs_err::create_dir(dir).expect("writable");
+    }
+    let mut nextest = lab.command(stt_tests::cargo());
+    let args = ["nextest", "run", "--workspace", "--all-targets"];
+    nextest.args(args).env("ENV_DUMP", &dirs[0]);
+    let output = nextest.output().expect("cargo starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("no such command") {
+        return skipped("nextest", &said);
+    }
+    assert!(output.status.success(), "{said}");
+    let stt = lab.stt(&args[2..]).through_cargo();
+    drop(stt.env("ENV_DUMP", &dirs[1]).run().code(0));
+    for name in DUMPS.into_iter().filter(|name| *name != "doc") {
+        let [mut theirs, mut ours] = dirs.each_ref().map(|dir| nextests(&dumped(dir, name)));
+        assert!(
+            ours.contains_key("NEXTEST_BIN_EXE_env-tool")
+                == ["integration", "bench"].contains(&name)
+        );
+        for variables in [&mut theirs, &mut ours] {
+            // Who gets which slot is chance.
+            variables
+                .remove("NEXTEST_TEST_GLOBAL_SLOT")
+                .expect("each has one");
+        }
+        // What cargo has and nextest has not.
+        let libraries = "NEXTEST_LD_LIBRARY_PATH";
+        assert!(ours.remove(libraries).is_some() && theirs.remove(libraries).is_some());
+        // Another nextest may be installed than the one that this was compared with.
+        assert!(
+            ours.remove("NEXTEST_VERSION").is_some() && theirs.remove("NEXTEST_VERSION").is_some()
+        );
+        assert_eq!(ours, theirs, "{name}");
     }
 }
 

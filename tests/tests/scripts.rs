@@ -92,12 +92,21 @@ fn scripts_run_around_the_tests_that_they_are_for_and_hand_variables_on() {
     for line in [
         "NEXTEST=1",
         "NEXTEST_PROFILE=default",
+        "NEXTEST_VERSION=0.9.143",
+        "NEXTEST_RUN_MODE=test",
         "STT=1",
         "STT_SCRIPT=setup:first",
         &format!("NEXTEST_WORKSPACE_ROOT={}", lab.root),
     ] {
         assert!(trace("env").lines().any(|found| found == line), "{line}");
     }
+    // Programs of the workspace may need its libraries.
+    let deps = lab.target.join("debug/deps");
+    let libraries = trace("env");
+    let libraries = libraries
+        .lines()
+        .find_map(|line| line.strip_prefix("LD_LIBRARY_PATH="));
+    assert!(libraries.is_some_and(|path| path.split(':').any(|dir| dir == deps)));
     let report = finished.report();
     let started: Vec<_> = report.of("script-started").collect();
     assert_eq!(started[1]["script"]["number"], 2);
@@ -333,7 +342,7 @@ fn a_wrapper_runs_the_tests_and_lists_the_binaries_that_it_is_for() {
     let wrap = |trace: &str| {
         format!(
             "command = {{ env = {{ WRAPPED = '{trace}' }}, command-line = ['sh', '-c', \
-             'echo \"$@\" >> $HOSTILE_DIR/{trace}; exec \"$@\"', 'wrap'] }}\n"
+             'echo $NEXTEST_TEST_PHASE \"$@\" >> $HOSTILE_DIR/{trace}; exec \"$@\"', 'wrap'] }}\n"
         )
     };
     let text = [
@@ -357,13 +366,19 @@ fn a_wrapper_runs_the_tests_and_lists_the_binaries_that_it_is_for() {
     assert_eq!(variables.get("(arguments)").map(String::as_str), Some(args));
     assert_eq!(dumped(&dir, "plain").get("WRAPPED"), None);
     let trace = |name: &str| fs_err::read_to_string(lab.traces.join(name)).expect("it was left");
-    assert_eq!(trace("runs").lines().count(), 2);
+    let runs = trace("runs");
+    assert_eq!(runs.lines().count(), 2);
+    assert!(runs.lines().all(|line| line.starts_with("run ")), "{runs}");
     let lists = trace("lists");
     let lists: Vec<_> = lists.lines().collect();
     assert_eq!(
         lists.len(),
         4,
         "twice in each run, for the answer is not kept: {lists:?}"
+    );
+    assert!(
+        lists.iter().all(|line| line.starts_with("list ")),
+        "{lists:?}"
     );
     assert!(
         lists[1].ends_with("--list --format terse --ignored"),

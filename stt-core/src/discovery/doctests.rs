@@ -21,6 +21,7 @@ use super::binary::BinaryKind;
 use super::binary::Setting;
 use super::binary::TestBinary;
 use super::doc_filter::singled_out;
+use super::environment::loaders;
 use super::environment::ours;
 use super::environment::tells_of_ports;
 use super::environment::value_of;
@@ -30,6 +31,7 @@ use super::list::ListedTest;
 use super::list::Listing;
 use super::list::Protocol;
 use super::list::read_listing;
+use super::list::while_listing;
 use super::manifest::Harness;
 use super::variables;
 
@@ -165,6 +167,9 @@ pub fn doc_binary(
     env.retain(|(name, _)| !added.iter().any(|(added, _)| added == name));
     env.extend(restored);
     env.extend(added);
+    let told = loaders(env.iter().map(|(name, value)| (name, value)));
+    env.retain(|(name, _)| !told.iter().any(|(told, _)| told == name));
+    env.extend(told);
     let libraries = call.option("--extern").into_iter().filter_map(|value| {
         let (_, path) = value.to_str()?.split_once('=')?;
         Some(path.into())
@@ -218,6 +223,7 @@ pub fn doc_list_commands(binary: &TestBinary) -> [CommandLine; 2] {
         call(binary, &plain),
         call(binary, &[&plain[..], &["--ignored"]].concat()),
     ]
+    .map(while_listing)
 }
 
 /// Reads the answers to [`doc_list_commands`], in their order.

@@ -14,15 +14,25 @@ use camino::Utf8PathBuf;
 
 use crate::command::Environment;
 use crate::id::BinaryId;
+use crate::id::RunId;
 use crate::id::TestId;
+use crate::retry::Attempt;
 use crate::scheduling::NO_GROUP;
 
 use super::binary::Setting;
+use super::binary::TestBinary;
 use super::layout::OutputDirs;
 use super::messages::BuildScript;
 use super::messages::Built;
 use super::metadata::Package;
 use super::variables;
+
+/// The nextest whose behaviour tests find: the one that this was compared with.
+const NEXTEST_VERSION: &str = "0.9.143";
+/// What nextest says of what there is none of.
+const NONE: &str = "none";
+/// Tests run once, as tests: in nextest's words neither `stress` nor `benchmark`.
+const RUN_MODE: &str = "test";
 
 /// The value of a variable in a list of them.
 pub(super) fn value_of<'a>(env: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
@@ -96,7 +106,22 @@ pub(super) fn of_binary(
     for (name, value) in ours(setting, parts.id) {
         set(name, value.as_ref());
     }
+    env.extend(loaders(&env));
     Ok(env.into_iter().collect())
+}
+
+/// What tells the dynamic loader something, under the names of nextest: where the system keeps the loader's own from
+/// a shell (macOS), a test can still hand them on.
+pub(super) fn loaders<'a>(
+    env: impl IntoIterator<Item = (&'a OsString, &'a OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let told = env.into_iter().filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        let is_loaders = name.starts_with("LD_") || name.starts_with("DYLD_");
+        let copy = format!("{}{name}", variables::NEXTEST_PREFIX);
+        is_loaders.then(|| (copy.into(), value.clone()))
+    });
+    told.collect()
 }
 
 /// What a runner adds for every test of a binary.
@@ -111,15 +136,21 @@ pub(super) fn ours<'a>(
     of_run(setting).chain(ours)
 }
 
-/// The environment of scripts, but for what each of them has for itself: no package is theirs.
-pub fn script_environment(setting: &Setting<'_>) -> Environment {
+/// The environment of scripts, but for what each of them has for itself: no package is theirs. They find the libraries
+/// of the workspace where its tests do, the first of these binaries for instance.
+pub fn script_environment(setting: &Setting<'_>, binaries: &[TestBinary]) -> Environment {
     let mut env: BTreeMap<OsString, OsString> = setting.inherited.iter().cloned().collect();
     env.retain(|name, _| !tells_of_ports(name));
     let configured = setting.config.variables(setting.inherited);
     env.extend(configured.map(|(name, value)| (name.into(), value)));
     let cargo = value_of(setting.inherited, variables::CARGO).unwrap_or(setting.cargo);
     env.insert(variables::CARGO.into(), cargo.into());
+    let libraries = binaries.first();
+    let libraries = libraries.and_then(|binary| value_of(&binary.env, variables::LIBRARY_PATH));
+    env.extend(libraries.map(|path| (variables::LIBRARY_PATH.into(), path.to_owned())));
     env.extend(of_run(setting).map(|(name, value)| (name.into(), value.into())));
+    env.insert(variables::NEXTEST_RUN_MODE.into(), RUN_MODE.into());
+    env.extend(loaders(&env));
     env.into_iter().collect()
 }
 
@@ -134,6 +165,9 @@ fn of_run<'a>(setting: &Setting<'a>) -> impl Iterator<Item = (&'static str, &'a 
             setting.workspace.root.as_str(),
         ),
         (variables::NEXTEST_PROFILE, setting.profile),
+        (variables::NEXTEST_VERSION, NEXTEST_VERSION),
+        (variables::NEXTEST_REQUIRED_VERSION, NONE),
+        (variables::NEXTEST_RECOMMENDED_VERSION, NONE),
         (variables::STT, "1"),
         (variables::STT_RUN_ID, run),
     ];
@@ -145,8 +179,10 @@ fn of_run<'a>(setting: &Setting<'a>) -> impl Iterator<Item = (&'static str, &'a 
 pub struct PerTest<'a> {
     /// The test.
     pub test: &'a TestId,
-    /// Which attempt this is, from 1 on.
-    pub attempt: u32,
+    /// The run.
+    pub run: &'a RunId,
+    /// Which attempt this is.
+    pub attempt: Attempt,
     /// The slot in which it runs, from 0 on.
     pub slot: usize,
     /// How many tests may run at once.
@@ -161,6 +197,7 @@ pub struct PerTest<'a> {
 pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
     let PerTest {
         test,
+        run,
         attempt,
         slot,
         threads,
@@ -169,25 +206,34 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
     } = facts;
     let (group, group_slot) = match group {
         Some((name, slot)) => (name, slot.to_string()),
-        None => (NO_GROUP, "none".to_owned()),
+        None => (NO_GROUP, NONE.to_owned()),
     };
-    let attempt: OsString = attempt.to_string().into();
-    let mut env = vec![
-        (variables::NEXTEST_TEST_NAME.into(), (*test.name).into()),
-        (variables::NEXTEST_ATTEMPT.into(), attempt.clone()),
-        (
-            variables::NEXTEST_TEST_GLOBAL_SLOT.into(),
-            slot.to_string().into(),
-        ),
-        (variables::NEXTEST_TEST_GROUP.into(), group.into()),
-        (variables::NEXTEST_TEST_GROUP_SLOT.into(), group_slot.into()),
-        (
-            variables::NEXTEST_TEST_THREADS.into(),
-            threads.to_string().into(),
-        ),
-        (variables::STT_TEST_ID.into(), test.to_string().into()),
-        (variables::STT_ATTEMPT.into(), attempt),
+    let number = attempt.number.to_string();
+    let again = match attempt.number {
+        1 => String::new(),
+        number => format!("#{number}"),
+    };
+    let attempt_id = format!("{run}:{}${}{again}", test.binary, test.name);
+    let told = [
+        (variables::NEXTEST_RUN_MODE, RUN_MODE.to_owned()),
+        (variables::NEXTEST_TEST_PHASE, "run".to_owned()),
+        (variables::NEXTEST_TEST_NAME, test.name.to_string()),
+        (variables::NEXTEST_ATTEMPT, number.clone()),
+        (variables::NEXTEST_TOTAL_ATTEMPTS, attempt.of.to_string()),
+        (variables::NEXTEST_ATTEMPT_ID, attempt_id),
+        (variables::NEXTEST_STRESS_CURRENT, NONE.to_owned()),
+        (variables::NEXTEST_STRESS_TOTAL, NONE.to_owned()),
+        (variables::NEXTEST_TEST_GLOBAL_SLOT, slot.to_string()),
+        (variables::NEXTEST_TEST_GROUP, group.to_owned()),
+        (variables::NEXTEST_TEST_GROUP_SLOT, group_slot),
+        (variables::NEXTEST_TEST_THREADS, threads.to_string()),
+        (variables::STT_TEST_ID, test.to_string()),
+        (variables::STT_ATTEMPT, number),
     ];
+    let told = told.into_iter();
+    let mut env: Vec<_> = told
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     env.extend(of_ports(ports));
     env
 }
@@ -277,7 +323,6 @@ mod tests {
     use crate::discovery::metadata::Workspace;
     use crate::discovery::rustc::Rustc;
     use crate::discovery::rustc::Toolchain;
-    use crate::id::RunId;
 
     fn script(linked_paths: &[&str], env: &[(&str, &str)]) -> BuildScript {
         BuildScript {
@@ -391,6 +436,8 @@ mod tests {
             ("CARGO_PKG_NAME", "old"),
             ("CARGO", "/bin/cargo"),
             ("NEXTEST_BINARY_ID", "outer"),
+            ("LD_PRELOAD", "/shim.so"),
+            ("NEXTEST_LD_PRELOAD", "/outer.so"),
         ];
         let env = [
             ("FROM_SCRIPT", "new"),
@@ -412,6 +459,10 @@ mod tests {
             ("NEXTEST_WORKSPACE_ROOT", "/w"),
             ("NEXTEST_RUN_ID", "00000000-0000-4000-8000-000000000000"),
             ("STT_RUN_ID", "00000000-0000-4000-8000-000000000000"),
+            ("NEXTEST_VERSION", "0.9.143"),
+            ("NEXTEST_REQUIRED_VERSION", "none"),
+            ("NEXTEST_RECOMMENDED_VERSION", "none"),
+            ("NEXTEST_LD_PRELOAD", "/shim.so"),
             ("STT", "1"),
         ] {
             assert_eq!(get(&found, name), Some(value), "{name}");
@@ -446,7 +497,8 @@ mod tests {
         let test = TestId::new(BinaryId::new("p::it"), "mod::a b");
         let env = per_test(PerTest {
             test: &test,
-            attempt: 2,
+            run: &RunId::from_random([0; 16]),
+            attempt: Attempt { number: 2, of: 3 },
             slot: 0,
             threads: 4,
             ports: &[20_001, 8080],
@@ -459,8 +511,14 @@ mod tests {
         assert_eq!(
             shown,
             [
+                "NEXTEST_RUN_MODE=test",
+                "NEXTEST_TEST_PHASE=run",
                 "NEXTEST_TEST_NAME=mod::a b",
                 "NEXTEST_ATTEMPT=2",
+                "NEXTEST_TOTAL_ATTEMPTS=3",
+                "NEXTEST_ATTEMPT_ID=00000000-0000-4000-8000-000000000000:p::it$mod::a b#2",
+                "NEXTEST_STRESS_CURRENT=none",
+                "NEXTEST_STRESS_TOTAL=none",
                 "NEXTEST_TEST_GLOBAL_SLOT=0",
                 "NEXTEST_TEST_GROUP=db",
                 "NEXTEST_TEST_GROUP_SLOT=1",

@@ -16,6 +16,7 @@ use crate::outcome::Exit;
 
 use super::binary::TestBinary;
 use super::manifest::Harness;
+use super::variables;
 
 /// How much of a binary's standard error an error carries, from its end.
 const SHOWN_STDERR: usize = 4096;
@@ -157,6 +158,12 @@ pub fn list_commands(binary: &TestBinary) -> [CommandLine; 2] {
         binary.command(wrapper, plain),
         binary.command(wrapper, plain.into_iter().chain(["--ignored"])),
     ]
+    .map(while_listing)
+}
+
+/// A command that asks for tests, which knows that it does.
+pub(super) fn while_listing(command: CommandLine) -> CommandLine {
+    command.env(variables::NEXTEST_TEST_PHASE, "list")
 }
 
 /// Reads the answers to [`list_commands`], in their order.

@@ -23,6 +23,8 @@ pub const LIBRARY_PATH: &str = if cfg!(target_os = "macos") {
     "LD_LIBRARY_PATH"
 };
 
+/// How all of nextest's names begin; before a variable of the dynamic loader: its value.
+pub const NEXTEST_PREFIX: &str = "NEXTEST_";
 /// `1`: a runner of nextest's kind.
 pub const NEXTEST: &str = "NEXTEST";
 /// `process-per-test`.
@@ -33,12 +35,30 @@ pub const NEXTEST_RUN_ID: &str = "NEXTEST_RUN_ID";
 pub const NEXTEST_BINARY_ID: &str = "NEXTEST_BINARY_ID";
 /// The root of the workspace.
 pub const NEXTEST_WORKSPACE_ROOT: &str = "NEXTEST_WORKSPACE_ROOT";
-/// `default`.
+/// The version of nextest that tests may take this runner for.
+pub const NEXTEST_VERSION: &str = "NEXTEST_VERSION";
+/// `none`: no configuration here asks for a version of nextest.
+pub const NEXTEST_REQUIRED_VERSION: &str = "NEXTEST_REQUIRED_VERSION";
+/// The same.
+pub const NEXTEST_RECOMMENDED_VERSION: &str = "NEXTEST_RECOMMENDED_VERSION";
+/// `test`.
+pub const NEXTEST_RUN_MODE: &str = "NEXTEST_RUN_MODE";
+/// `list` while a binary is asked for its tests, else `run`.
+pub const NEXTEST_TEST_PHASE: &str = "NEXTEST_TEST_PHASE";
+/// The profile that was chosen.
 pub const NEXTEST_PROFILE: &str = "NEXTEST_PROFILE";
 /// The test's name inside its binary.
 pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";
 /// Which attempt this is, from 1 on.
 pub const NEXTEST_ATTEMPT: &str = "NEXTEST_ATTEMPT";
+/// How many attempts there are at most.
+pub const NEXTEST_TOTAL_ATTEMPTS: &str = "NEXTEST_TOTAL_ATTEMPTS";
+/// `RUN:BINARY$TEST`, and from the second attempt on `#NUMBER`.
+pub const NEXTEST_ATTEMPT_ID: &str = "NEXTEST_ATTEMPT_ID";
+/// `none`: no test is run again and again.
+pub const NEXTEST_STRESS_CURRENT: &str = "NEXTEST_STRESS_CURRENT";
+/// The same.
+pub const NEXTEST_STRESS_TOTAL: &str = "NEXTEST_STRESS_TOTAL";
 /// The test's slot: from 0 on, compact, and unique among the running tests.
 pub const NEXTEST_TEST_GLOBAL_SLOT: &str = "NEXTEST_TEST_GLOBAL_SLOT";
 /// `@global`: the test is in no group.

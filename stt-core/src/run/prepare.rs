@@ -345,10 +345,10 @@ impl Session {
         let listed = self.list(&binaries, wanted.asking)?;
         let mut discovered = Discovered {
             build,
+            script_env: script_environment(&setting, &binaries),
             binaries,
             skipped,
             listed,
-            script_env: script_environment(&setting),
         };
         thread::scope(|scope| {
             let found = scope.spawn(|| self.add_docs(&mut discovered, site, wanted, &setting));

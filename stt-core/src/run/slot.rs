@@ -240,7 +240,8 @@ impl Worker {
         let group = shared.suite.group(order.test);
         let facts = PerTest {
             test: id,
-            attempt: order.attempt.number,
+            run: &shared.run,
+            attempt: order.attempt,
             slot: self.number,
             threads: shared.threads,
             ports: &numbers,
