@@ -53,10 +53,10 @@ fn a_test_that_never_passes_has_failed_once() {
 }
 
 #[test]
-fn a_retry_that_waits_keeps_nobody_waiting_and_a_resumed_run_takes_it_up() {
+fn others_run_beside_a_retry_that_waits_and_a_resumed_run_takes_it_up() {
     let lab = Lab::shared("counting");
     let (first_log, second_log) = (lab.log(), lab.log());
-    let stt = lab.stt(["-j1", "--retries", "1"]).log(&first_log);
+    let stt = lab.stt(["-j2", "--retries", "1"]).log(&first_log);
     let mut running = stt.args(["--config", "run.retry-delay=1h"]).spawn();
     running.wait_for("the others have run", |running| {
         let all = first_log.starts().len() == 41 && running.stderr().matches("PASS").count() == 40;
@@ -69,6 +69,47 @@ fn a_retry_that_waits_keeps_nobody_waiting_and_a_resumed_run_takes_it_up() {
     assert_eq!((first_log.count(ONE), second_log.count(ONE)), (1, 1));
     let again = lab.stt(["--resume", "--retries", "1"]).run().code(100);
     drop(again.says("nothing to resume"));
+    lab.assert_clean();
+}
+
+/// As with nextest: whoever keeps something by the number of its slot finds it again.
+#[test]
+fn a_test_has_the_same_slot_in_all_attempts_and_nobody_else_has_it_meanwhile() {
+    let lab = Lab::shared("counting");
+    let setup = lab.path("stt.toml");
+    let note =
+        "echo $NEXTEST_TEST_NAME $NEXTEST_ATTEMPT $NEXTEST_TEST_GLOBAL_SLOT >> $HOSTILE_DIR/slots";
+    let text = format!(
+        "[scripts.wrapper.note]\ncommand = ['sh', '-c', '{note}; exec \"$@\"', 'sh']\n\
+         [[overrides]]\nfilter = 'all()'\nrun-wrapper = 'note'\n\
+         [[overrides]]\nfilter = 'test(={ONE})'\npriority = 1\n"
+    );
+    fs_err::write(&setup, text).expect("the laboratory is writable");
+    let stt = lab.stt(["-j2", "--retries", "2", "--no-fail-fast"]);
+    let delay = [
+        "--config",
+        "run.retry-delay=100ms",
+        "--config-file",
+        setup.as_str(),
+    ];
+    drop(stt.args(delay).run().code(100));
+    let text = fs_err::read_to_string(lab.traces.join("slots")).expect("the wrapper wrote it");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    let of_one = |line: &&Vec<&str>| line[0] == ONE;
+    let attempts: Vec<_> = lines
+        .iter()
+        .filter(of_one)
+        .map(|line| (line[1], line[2]))
+        .collect();
+    let slot = attempts[0].1;
+    assert_eq!(attempts, [("1", slot), ("2", slot), ("3", slot)]);
+    let first = lines.iter().position(|line| line[0] == ONE);
+    let last = lines.iter().rposition(|line| line[0] == ONE);
+    let between = &lines[first.expect("it ran")..last.expect("it ran")];
+    let others = between.iter().filter(|line| line[0] != ONE);
+    let others: Vec<_> = others.collect();
+    assert!(!others.is_empty(), "{text}");
+    assert!(others.iter().all(|line| line[2] != slot), "{text}");
     lab.assert_clean();
 }
 

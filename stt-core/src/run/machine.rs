@@ -10,6 +10,7 @@ mod limiting;
 mod porting;
 mod retrying;
 mod scripting;
+mod starting;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -362,68 +363,6 @@ impl Machine {
     /// What the guard saw, when it stopped the run.
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.stopped.as_ref()
-    }
-
-    /// Starts what may start.
-    fn fill(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        if !self.script_turn(now, actions) {
-            return;
-        }
-        while self.phase == Phase::Running && self.has_place(self.places()) {
-            if self.suspect_runs() {
-                return;
-            }
-            let Some(next) = self.next(now, actions) else {
-                return;
-            };
-            let attempt = self.retrying.attempt(next.test);
-            let record = self.times.record_started.is_zero();
-            let running = Running {
-                test: next.test,
-                breaches: next.breaches,
-                started: now,
-                slow: 0,
-                recorded: record,
-                ending: None,
-                killed: false,
-                blamed: None,
-                memory: None,
-                container: None,
-                limits: self.limits.get(next.test).cloned().flatten(),
-                attempt,
-                times: self.times_of(next.test),
-            };
-            // The verdict never allows more tests than there are slots.
-            let Some(slot) = self.slots.take(running) else {
-                return;
-            };
-            self.scripting.has_begun();
-            if self.telling.starts {
-                actions.push(Action::Show(Notice::Started { test: next.test }));
-            }
-            let alone = next.breaches.is_some() || self.threads == 1;
-            actions.push(Action::Start {
-                slot,
-                test: next.test,
-                alone,
-                record,
-                attempt,
-                group: self.room.place(next.test),
-            });
-        }
-    }
-
-    /// The limits of time that hold for a test.
-    fn times_of(&self, test: usize) -> Times {
-        let own = self.own_times.get(test).copied().flatten();
-        own.map_or(self.times, |own| self.times.with(own))
-    }
-
-    /// Whether a test runs that must run alone.
-    fn suspect_runs(&self) -> bool {
-        self.slots
-            .iter()
-            .any(|(_, running)| running.breaches.is_some())
     }
 
     fn signalled(&mut self, signal: Signal, now: Moment, actions: &mut Vec<Action>) {

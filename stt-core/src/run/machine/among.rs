@@ -67,11 +67,17 @@ impl Machine {
             wanted: if self.paused.is_some() {
                 0
             } else if self.phase == Phase::Running {
-                let due = self.retrying.due(self.looked);
                 let held = self
                     .held
                     .map_or(0, |next| self.room.places(next.test, self.threads));
-                self.could_run(running + held + self.order.len() + due + self.rights.ready())
+                let others = self.order.len() + self.rights.ready();
+                let waiting = self.retrying.not_due(self.looked);
+                let asleep: usize = waiting
+                    .map(|test| self.room.places(test, self.threads))
+                    .sum();
+                let due = self.kept().saturating_sub(asleep);
+                let most = self.threads.saturating_sub(asleep);
+                self.could_run((running + held + others + due).min(most))
             } else {
                 running
             },

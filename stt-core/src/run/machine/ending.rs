@@ -24,14 +24,19 @@ impl Machine {
         let Some(running) = self.slots.free(slot) else {
             return;
         };
-        self.room.leave(running.test);
-        if self.rights.ended(running.test) {
-            actions.push(Action::GiveBack { test: running.test });
+        let is_followed = match &end.settled {
+            Settled::Final(outcome) => running.attempt.is_followed(outcome),
+            Settled::Unfinished(_) => false,
+        };
+        if is_followed && self.phase == Phase::Running {
+            self.slots.keep(slot);
+        } else {
+            self.let_go(running.test, actions);
         }
         match end.settled {
-            Settled::Final(ref outcome) if running.attempt.is_followed(outcome) => {
+            Settled::Final(ref outcome) if is_followed => {
                 let outcome = outcome.clone();
-                self.tried(&running, outcome, end, now, actions);
+                self.tried(&running, slot, outcome, end, now, actions);
             }
             Settled::Final(ref outcome) => {
                 let outcome = outcome.clone();
@@ -55,6 +60,7 @@ impl Machine {
     fn tried(
         &mut self,
         running: &Running,
+        slot: usize,
         outcome: TestOutcome,
         end: Box<TestEnd>,
         now: Moment,
@@ -64,7 +70,7 @@ impl Machine {
             test: running.test,
             breaches: running.breaches,
         };
-        let delay = self.retrying.later(next, running.attempt, now);
+        let delay = self.retrying.later(next, slot, running.attempt, now);
         actions.push(Action::Show(Notice::Retried {
             test: running.test,
             attempt: running.attempt,

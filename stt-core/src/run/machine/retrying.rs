@@ -1,4 +1,4 @@
-//! Tests that have failed and are tried again: a deadline each, and no slot meanwhile.
+//! Tests that have failed and are tried again: a deadline each, and the slot that is kept for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(super) struct Retrying {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     next: Next,
+    /// The slot that is kept for it.
+    slot: usize,
     due: Moment,
 }
 
@@ -48,9 +50,15 @@ impl Retrying {
         self.waiting.len()
     }
 
-    /// How many of them wait for a place only.
-    pub(super) fn due(&self, now: Moment) -> usize {
-        self.waiting.iter().filter(|one| one.due <= now).count()
+    /// Those that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = usize> {
+        self.waiting.iter().map(|one| one.next.test)
+    }
+
+    /// Those that wait for their time.
+    pub(super) fn not_due(&self, now: Moment) -> impl Iterator<Item = usize> {
+        let waiting = self.waiting.iter().filter(move |one| one.due > now);
+        waiting.map(|one| one.next.test)
     }
 
     /// Which attempt the next one of a test is.
@@ -65,21 +73,34 @@ impl Retrying {
         own.unwrap_or(&self.retries)
     }
 
-    /// Has a test tried again. Returns the time until then.
-    pub(super) fn later(&mut self, next: Next, attempt: Attempt, now: Moment) -> Duration {
+    /// Has a test tried again, in its slot. Returns the time until then.
+    pub(super) fn later(
+        &mut self,
+        next: Next,
+        slot: usize,
+        attempt: Attempt,
+        now: Moment,
+    ) -> Duration {
         self.failed.insert(next.test, attempt.number);
         let chance = retry::chance(self.seed, next.test, attempt.number);
         let delay = self.of(next.test).delay(attempt.number, chance);
         let due = now.saturating_add(delay);
-        self.waiting.push(Waiting { next, due });
+        self.waiting.push(Waiting { next, slot, due });
         delay
     }
 
-    /// Takes the test that may start now beside `running` others.
-    pub(super) fn next(&mut self, running: usize, now: Moment) -> Option<Next> {
-        let may = |one: &Waiting| one.due <= now && (one.next.breaches.is_none() || running == 0);
-        let at = self.waiting.iter().position(may)?;
-        Some(self.waiting.remove(at).next)
+    /// The tests that may start now beside `running` others, by what [`Self::take`] takes them.
+    pub(super) fn due(&self, running: usize, now: Moment) -> impl Iterator<Item = (usize, Next)> {
+        let may =
+            move |one: &Waiting| one.due <= now && (one.next.breaches.is_none() || running == 0);
+        let waiting = self.waiting.iter().enumerate();
+        waiting.filter_map(move |(at, one)| may(one).then_some((at, one.next)))
+    }
+
+    /// Takes one of those, with its slot.
+    pub(super) fn take(&mut self, at: usize) -> (Next, usize) {
+        let one = self.waiting.remove(at);
+        (one.next, one.slot)
     }
 
     /// When the next one is due that is not due yet: who is, waits for a place.

@@ -5,11 +5,13 @@ use super::tests::end;
 use super::tests::failed;
 use super::tests::passed;
 use super::tests::setup;
+use super::tests::started;
 use super::tests::unfinished;
 use super::*;
 use crate::outcome::Failure;
 use crate::outcome::TestOutcome;
 use crate::process::Settled;
+use crate::schedule::Need;
 
 /// A machine in which a failed test is tried again twice, after a second and then two.
 fn retrying(threads: usize, tests: usize) -> Machine {
@@ -38,20 +40,20 @@ fn attempts(actions: &[Action]) -> Vec<(usize, u32, bool)> {
 }
 
 #[test]
-fn a_failed_test_waits_without_a_slot_and_fails_once() {
-    let mut machine = retrying(1, 2);
+fn a_failed_test_keeps_its_slot_until_it_is_tried_again_and_fails_once() {
+    let mut machine = retrying(2, 3);
     let now = Moment::ZERO;
-    assert_eq!(attempts(&machine.handle(Event::Tick, now)), [(0, 1, true)]);
-    assert_eq!(attempts(&machine.handle(failed(0), now)), [(1, 1, true)]);
+    assert_eq!(started(&machine.handle(Event::Tick, now)), [(0, 0), (1, 1)]);
+    assert_eq!(started(&machine.handle(failed(0), now)), []);
     assert_eq!(machine.counts().failed, 0);
-    assert_eq!(attempts(&machine.handle(passed(0), now)), []);
+    assert_eq!(started(&machine.handle(passed(1), now)), [(1, 2)]);
+    assert_eq!(started(&machine.handle(passed(1), now)), []);
     assert!(!machine.is_over());
     assert_eq!(machine.next_deadline(), Some(now + SECOND));
     let later = now + SECOND;
-    assert_eq!(
-        attempts(&machine.handle(Event::Tick, later)),
-        [(0, 2, true)]
-    );
+    let actions = machine.handle(Event::Tick, later);
+    assert_eq!(attempts(&actions), [(0, 2, true)]);
+    assert_eq!(started(&actions), [(0, 0)]);
     assert_eq!(attempts(&machine.handle(failed(0), later)), []);
     assert_eq!(machine.next_deadline(), Some(later + 2 * SECOND));
     // The time for which the run stands still does not count.
@@ -66,7 +68,29 @@ fn a_failed_test_waits_without_a_slot_and_fails_once() {
     );
     drop(machine.handle(failed(0), last));
     assert!(machine.is_over());
-    assert_eq!((machine.counts().failed, machine.counts().passed), (1, 1));
+    assert_eq!((machine.counts().failed, machine.counts().passed), (1, 2));
+}
+
+#[test]
+fn a_failed_test_keeps_its_place_in_its_group_and_all_that_it_takes() {
+    let need = |places, group| Some(Need { places, group });
+    let needs = vec![need(2, Some(0)), need(1, Some(0)), need(4, None)];
+    let mut machine = retrying(4, 4);
+    machine.room = Room::new(needs, &[2]);
+    let now = Moment::ZERO;
+    // The group is full, and who takes all places lets nobody pass.
+    assert_eq!(started(&machine.handle(Event::Tick, now)), [(0, 0)]);
+    assert_eq!(started(&machine.handle(failed(0), now)), []);
+    assert_eq!(
+        machine.outline().wanted,
+        2,
+        "two of four are kept, and who waits for them wants the rest"
+    );
+    let again = machine.handle(Event::Tick, now + SECOND);
+    assert_eq!(started(&again), [(0, 0)]);
+    assert_eq!(started(&machine.handle(passed(0), now + SECOND)), [(0, 2)]);
+    let rest = machine.handle(passed(0), now + SECOND);
+    assert_eq!(started(&rest), [(0, 1), (1, 3)]);
 }
 
 #[test]
@@ -125,36 +149,43 @@ fn who_has_retries_of_its_own_is_tried_again_by_these() {
     assert_eq!(attempts(&machine.handle(failed(1), now)), [(1, 2, false)]);
 }
 
-#[test]
-fn the_ports_of_a_test_are_asked_for_again() {
+/// A machine with one test, which wants a port and is tried again after a second; it has started and failed.
+fn waiting_with_a_port() -> Machine {
     let ports = vec![Some([80].into())];
-    let retries = Retries {
-        count: 1,
-        ..Retries::NONE
-    };
-    let mut machine = Machine::new(Setup {
-        rights: Rights::new(ports, true),
-        retries,
-        ..setup(1, 1, &[])
-    });
-    let now = Moment::ZERO;
-    let granted = Event::Claimed { test: 0 };
-    drop(machine.handle(Event::Tick, now));
-    assert_eq!(attempts(&machine.handle(granted, now)), [(0, 1, true)]);
-    let between = machine.handle(failed(0), now);
-    let of_ports: Vec<_> = between
-        .iter()
-        .filter(|action| !matches!(action, Action::Show(_)))
-        .collect();
+    let mut machine = retrying(1, 1);
+    machine.rights = Rights::new(ports, true);
+    drop(machine.handle(Event::Tick, Moment::ZERO));
+    let granted = machine.handle(Event::Claimed { test: 0 }, Moment::ZERO);
+    assert_eq!(attempts(&granted), [(0, 1, true)]);
+    let between = machine.handle(failed(0), Moment::ZERO);
     assert!(
-        matches!(
-            of_ports[..],
-            [Action::GiveBack { test: 0 }, Action::Claim { test: 0, .. }]
-        ),
-        "{between:?}"
+        matches!(between[..], [Action::Show(_)]),
+        "its ports stay its own: {between:?}"
     );
-    let granted = Event::Claimed { test: 0 };
-    assert_eq!(attempts(&machine.handle(granted, now)), [(0, 2, false)]);
+    machine
+}
+
+fn given_back(actions: &[Action]) -> bool {
+    let is = |action: &Action| matches!(action, Action::GiveBack { test: 0 });
+    actions.iter().any(is)
+}
+
+#[test]
+fn the_ports_of_a_test_are_given_back_after_its_last_attempt() {
+    let mut machine = waiting_with_a_port();
+    let again = machine.handle(Event::Tick, SECOND);
+    assert_eq!(attempts(&again), [(0, 2, true)]);
+    assert!(given_back(&machine.handle(passed(0), SECOND)));
+    assert!(machine.is_over());
+}
+
+#[test]
+fn the_ports_of_who_waits_are_given_back_when_the_run_is_ended() {
+    let mut machine = waiting_with_a_port();
+    let interrupt = Event::Signal(Signal::Interrupt(2));
+    assert!(given_back(&machine.handle(interrupt, Moment::ZERO)));
+    assert!(machine.is_over());
+    assert!(!given_back(&machine.handle(Event::Tick, SECOND)), "once");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::process::Settled;
 use crate::report::GuardNotice;
 use crate::run::event::Standing;
 use crate::run::event::TestEnd;
+use crate::schedule::Need;
 use crate::units::Percent;
 use crate::units::Threshold;
 
@@ -711,6 +712,8 @@ struct Model {
     failed: BTreeMap<usize, u32>,
     /// The last attempt of each test.
     attempts: BTreeMap<usize, Attempt>,
+    /// The tests that come back to a slot.
+    kept: BTreeMap<usize, usize>,
 }
 
 impl Model {
@@ -719,6 +722,13 @@ impl Model {
             assert!(!self.done.contains(&test), "a finished test starts again");
             let beside = self.running.insert(slot, (test, None, Duration::MAX));
             assert!(beside.is_none(), "a slot is taken twice");
+            let kept = self.kept.remove(&slot);
+            assert!(
+                kept.is_none_or(|kept| kept == test),
+                "a slot that was kept is given to another test"
+            );
+            let elsewhere = self.kept.values().any(|kept| *kept == test);
+            assert!(!elsewhere, "a test comes back to another slot");
             let lonely = self
                 .running
                 .values()
@@ -773,6 +783,7 @@ impl Model {
         if let Settled::Final(outcome) = &settled {
             if self.attempts[&test].is_followed(outcome) {
                 *self.failed.entry(test).or_default() += 1;
+                self.kept.insert(slot, test);
             } else {
                 assert!(self.done.insert(test), "a test finishes twice");
             }
@@ -782,6 +793,20 @@ impl Model {
             end: end(settled),
         })
     }
+}
+
+/// What so many tests need: some take two places, some are in a group of one, and some want the same port.
+fn tightness(tests: usize) -> (Room, Rights) {
+    let need = |test: usize| Need {
+        places: 1 + usize::from(test.is_multiple_of(5)),
+        group: test.is_multiple_of(3).then_some(0),
+    };
+    let needs = (0..tests).map(|test| Some(need(test)));
+    let ports = (0..tests).map(|test| test.is_multiple_of(4).then(|| [80].into()));
+    (
+        Room::new(needs.collect(), &[1]),
+        Rights::new(ports.collect(), false),
+    )
 }
 
 proptest! {
@@ -794,6 +819,7 @@ proptest! {
         max_fail in 0..4_usize,
         retries in 0..3_u32,
         limit in prop::option::of(1..40_u64),
+        tight in any::<bool>(),
         steps in prop::collection::vec(step(), 0..120),
     ) {
         let blamed: Vec<usize> = (tests..tests + suspects).collect();
@@ -811,6 +837,9 @@ proptest! {
         setup.limits = (0..tests + suspects)
             .map(|test| (test % 2 == 0).then(|| Arc::new(limits.clone())))
             .collect();
+        if tight {
+            (setup.room, setup.rights) = tightness(tests + suspects);
+        }
         let mut machine = Machine::new(setup);
         let mut model = Model { alone: blamed.into_iter().collect(), ..Model::default() };
         let mut now = Duration::ZERO;
