@@ -156,6 +156,48 @@ fn a_resumed_run_keeps_its_expressions() {
     lab.assert_clean();
 }
 
+/// As with nextest: of the overrides that are for the platform the first one that has a filter counts, and it is stronger
+/// than that of all platforms.
+#[test]
+fn a_platform_has_a_default_filter_of_its_own_which_a_resumed_run_keeps() {
+    let lab = Lab::shared("counting");
+    let other = "cfg(windows)";
+    let text = |first: &str| {
+        format!(
+            "[run]\ndefault-filter = 'all()'\n\
+             [[overrides]]\nplatform = 'cfg(unix)'\nretries = 0\n\
+             [[overrides]]\nplatform = '{other}'\ndefault-filter = 'none()'\n\
+             [[overrides]]\nplatform = 'cfg(unix)'\ndefault-filter = '{first}'\n\
+             [[overrides]]\nplatform = 'cfg(unix)'\ndefault-filter = 'none()'\n"
+        )
+    };
+    let config = file(&lab, &text("not test(t0)"));
+    let config = ["--config-file", config.as_str()];
+    let counts: [(&[&str], usize); 4] = [
+        (&[], 32),
+        (&["--ignore-default-filter"], 42),
+        (&["-E", "not default()", "--ignore-default-filter"], 10),
+        (&["--config", "run.default-filter=test(t0)"], 10),
+    ];
+    for (args, expected) in counts {
+        let args = [&config[..], args].concat();
+        assert_eq!(listed(&lab, &args).len(), expected, "{args:?}");
+    }
+    let log = lab.log();
+    drop(lab.stt(["-j1"]).args(config).log(&log).run().code(100));
+    let tests = &lab.record().json["selection"]["tests"];
+    assert_eq!(tests["default-filter"], "not test(t0)");
+    drop(file(&lab, &text("all()")));
+    let resumed = lab.stt(["--resume", "--no-fail-fast"]).args(config);
+    drop(resumed.log(&log).run().code(100));
+    assert_eq!(log.count("t01"), 0);
+
+    drop(file(&lab, &text("not binary(thrid)")));
+    let refused = lab.stt(["list"]).args(config).run().code(96);
+    let place = "stt.toml:11:30";
+    drop(refused.says(place).says("no binary names matched"));
+}
+
 #[test]
 fn a_binary_that_is_ruled_out_is_not_asked_for_its_tests() {
     // Some of these hang when they are asked, and all would be an error.

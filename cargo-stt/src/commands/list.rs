@@ -17,6 +17,7 @@ use crate::commands::finish;
 use crate::commands::prepare::Search;
 use crate::commands::prepare::reused;
 use crate::commands::prepare::site;
+use crate::commands::prepare::take_default_filter;
 use crate::commands::prepare::test_rules;
 use crate::env::Surroundings;
 use crate::error::Error;
@@ -52,7 +53,8 @@ fn find(
     );
     let session = Session::begin(surroundings.vars.clone(), None)?;
     let mut workspace = session.workspace(&site, false)?;
-    let resolved = request.configuration.of_workspace(&workspace.root)?;
+    let mut resolved = request.configuration.of_workspace(&workspace.root)?;
+    take_default_filter(&session, &site, Some(&request.selection), &mut resolved)?;
     let selection = chosen(request.selection.clone(), &resolved.config);
     let tests = &selection.tests;
     let expressions = Expressions::of(tests, false, resolved.origin(DEFAULT_FILTER));

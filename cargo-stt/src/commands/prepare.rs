@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use stt_core::command::Environment;
 use stt_core::config::Config;
 use stt_core::config::Expressions;
+use stt_core::config::Resolved;
 use stt_core::discovery::Answers;
 use stt_core::discovery::Chosen;
 use stt_core::discovery::TestRules;
@@ -22,6 +23,7 @@ use stt_core::run::Wanted;
 use stt_core::run::unpack;
 use stt_core::selection::BuildPlace;
 use stt_core::selection::BuildSelection;
+use stt_core::selection::Selection;
 use stt_core::selection::TestSelection;
 
 use crate::cli::ReuseArgs;
@@ -68,6 +70,26 @@ pub(super) fn reused(reuse: &ReuseArgs, cwd: &Utf8Path) -> Result<Option<Answers
             ArchiveError::Unpack { .. } => error,
         }
     })
+}
+
+/// Has the default filter of the platform that is built for hold, where an override has one for it. Not for the selection
+/// of a checkpoint, which holds what was said when the run began.
+///
+/// # Errors
+/// The compiler does not tell what that platform is.
+pub(super) fn take_default_filter(
+    session: &Session,
+    site: &Site<'_>,
+    selection: Option<&Selection>,
+    resolved: &mut Resolved,
+) -> Result<(), Failure> {
+    let usual = BuildSelection::default();
+    let build = selection.map_or(&usual, |selection| &selection.build);
+    let found = session.default_filter(site, build, &resolved.config.overrides)?;
+    if let Some(found) = found {
+        resolved.take_default_filter(found);
+    }
+    Ok(())
 }
 
 /// What is needed to find tests, beside the session.

@@ -46,6 +46,7 @@ use crate::commands::place::is_free;
 use crate::commands::prepare::Search;
 use crate::commands::prepare::reused;
 use crate::commands::prepare::site;
+use crate::commands::prepare::take_default_filter;
 use crate::commands::prepare::test_rules;
 use crate::commands::recorded;
 use crate::commands::recorded::Recorded;
@@ -147,8 +148,13 @@ impl<'a> Command<'a> {
     }
 
     fn run(mut self) -> Result<Exit, Failure> {
-        let configuration = &self.request.configuration;
-        let mut resolved = configuration.of_workspace(&self.workspace.root)?;
+        let request = self.request;
+        let mut resolved = request.configuration.of_workspace(&self.workspace.root)?;
+        let place = &request.place;
+        let (cargo, cwd) = (&request.cargo, &self.surroundings.cwd);
+        let at = site(cargo, cwd, place, self.archive.as_ref());
+        let typed = request.selection.as_ref();
+        take_default_filter(&self.session, &at, typed, &mut resolved)?;
         let coordinated = resolved.config.coordinator.enabled && self.reap(&resolved.config);
         self.claims = coordinated
             .then(|| claims(&self.surroundings.coordinator()))
@@ -166,13 +172,7 @@ impl<'a> Command<'a> {
         if self.wait(&begun, &config)? == Waited::GaveUp {
             return Ok(Exit::Stopped);
         }
-        let request = self.request;
-        let site = site(
-            &request.cargo,
-            &self.surroundings.cwd,
-            &request.place,
-            self.archive.as_ref(),
-        );
+        let site = site(cargo, cwd, place, self.archive.as_ref());
         let tests = &begun.selection.tests;
         let workspace = &mut self.workspace;
         let session = &self.session;

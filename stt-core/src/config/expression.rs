@@ -5,7 +5,10 @@ use std::ops::Range;
 use miette::Diagnostic as _;
 use nextest_filtering::FiltersetKind;
 use nextest_filtering::errors::ParseSingleError;
+use toml_edit::Item;
 
+use super::document;
+use super::document::Reader;
 use super::filter::complaint;
 use super::filter::depth_fault;
 use super::filter::faults;
@@ -21,6 +24,8 @@ use crate::selection::TestSelection;
 
 /// The key of the expression for tests that run unless somebody says otherwise.
 pub const DEFAULT_FILTER: &str = "run.default-filter";
+/// Its name in an override, where it is for one platform.
+pub(super) const OF_PLATFORM: &str = "default-filter";
 
 /// A filter expression, with what said it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +135,29 @@ fn within(spot: &Spot, part: Range<usize>) -> Spot {
         width: count(raw.get(start..end).unwrap_or_default()).max(1),
         ..spot.clone()
     }
+}
+
+/// What an override says of its platform, with its place; what is no such expression is a problem. An empty one holds for
+/// every test.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    item: &Item,
+    span: Range<usize>,
+    source: Source,
+) -> Option<Expression> {
+    let given = document::given(item);
+    let Some(text) = default_filter(&given) else {
+        let fault = default_filter_fault(&given);
+        let expected =
+            fault.unwrap_or_else(|| "an expression such as \"not test(slow)\"".to_owned());
+        reader.refuse(span, OF_PLATFORM, &given, expected);
+        return None;
+    };
+    let place = reader.place(span);
+    Some(Expression {
+        text: text.unwrap_or_default(),
+        origin: Origin { source, place },
+    })
 }
 
 /// The text of `run.default-filter`: nothing where it is empty. `None` for what is no expression.

@@ -637,6 +637,16 @@ junit = "target/nextest/ci/junit.xml"
                 "sets nothing",
             ),
             (
+                "filter = 'all()'\ndefault-filter = 'all()'\nretries = 1",
+                "3:1: profile.ci.overrides.default-filter",
+                "without `filter`",
+            ),
+            (
+                "platform = 'cfg(unix)'\ndefault-filter = 'default()'",
+                "3:1: profile.ci.overrides.default-filter",
+                "can't be `default()`",
+            ),
+            (
                 "filter = 'all()'\njunit = {}",
                 "3:1: profile.ci.overrides.junit",
                 "the same",
@@ -668,6 +678,21 @@ junit = "target/nextest/ci/junit.xml"
     }
 
     #[test]
+    fn the_default_filters_of_platforms_are_carried_over() {
+        let config = whole(
+            "[[profile.default.overrides]]\nplatform = 'cfg(windows)'\ndefault-filter = 'not test(unix)'\n\
+             [[profile.ci.overrides]]\nplatform = { target = 'cfg(unix)' }\ndefault-filter = 'test(a)'\n",
+            Some("ci"),
+        );
+        let filters = config
+            .overrides
+            .iter()
+            .map(|one| one.default_filter.as_ref());
+        let texts: Vec<_> = filters.map(|one| one.map(|one| &*one.text)).collect();
+        assert_eq!(texts, [Some("test(a)"), Some("not test(unix)")]);
+    }
+
+    #[test]
     fn what_is_not_toml_is_an_error_at_its_place() {
         let error = import_nextest(PATH.into(), "[profile.default]\nretries = \n").unwrap_err();
         let text = error.to_string();
@@ -676,7 +701,7 @@ junit = "target/nextest/ci/junit.xml"
     }
 
     /// Lines of a profile, right ones and others, and those of an override.
-    const LINES: [&str; 22] = [
+    const LINES: [&str; 23] = [
         "retries = 2",
         "retries = { backoff = 'fixed', count = 1, jitter = true }",
         "retries = { backoff = 'exponential', count = 2, delay = '90 min' }",
@@ -698,6 +723,7 @@ junit = "target/nextest/ci/junit.xml"
         "junit.path = '../x \"y\".xml'",
         "inherits = 'ci'",
         "inherits = 'default'",
+        "overrides = [{ platform = 'cfg(unix)', default-filter = 'test(y)' }]",
         "overrides = [{ filter = 'test(x)', priority = 3, slow-timeout = '1s', test-group = 'g' }]",
     ];
 

@@ -11,6 +11,9 @@ use toml_edit::TableLike;
 
 use super::document::Reader;
 use super::document::key_span;
+use super::expression;
+use super::expression::Expression;
+use super::expression::OF_PLATFORM;
 use super::filter::Filter;
 use super::given::Given;
 use super::groups;
@@ -55,7 +58,7 @@ const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
 /// The key for what is added to the command line of a test's binary.
 pub(super) const EXTRA_ARGS: &str = "run-extra-args";
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     FILTER,
     PLATFORM,
     limits::LIMITS,
@@ -75,6 +78,7 @@ const KEYS: [&str; 19] = [
     EXTRA_ARGS,
     OUTPUTS[0],
     OUTPUTS[1],
+    OF_PLATFORM,
 ];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
@@ -100,6 +104,8 @@ pub struct Override {
     pub extra_args: Option<Arc<[String]>>,
     /// When their output is shown, as far as it says something of that.
     pub output: TestOutput,
+    /// Which of them run where nobody says otherwise, where it says something of that. Such an override has no filter.
+    pub default_filter: Option<Expression>,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -123,10 +129,38 @@ pub(super) struct OverrideDraft {
     scripts: Named,
     extra_args: Option<Arc<[String]>>,
     output: TestOutput,
+    default_filter: Option<Expression>,
     pub(super) origin: Origin,
 }
 
 impl OverrideDraft {
+    /// Whether it says for which tests it is and what it sets; where it does not, that is reported.
+    fn fits_together(&self, reader: &mut Reader<'_>, span: Range<usize>) -> bool {
+        let (message, expected) = if self.filter.is_none() && self.platform.is_none() {
+            let expected = format!("it needs `{FILTER}`, `{PLATFORM}` or both");
+            ("this override does not say for which tests it is", expected)
+        } else if let (Some(filter), Some(_)) = (&self.filter, &self.default_filter) {
+            let expected = format!("another override is for `{FILTER}`");
+            let message = format!("`{OF_PLATFORM}` is for all tests of a `{PLATFORM}`");
+            reader.report(filter.span.clone(), message, Some(expected));
+            return false;
+        } else if !self.sets_something() {
+            let expected = format!("what it may set is {}", KEYS[2..].join(", "));
+            ("this override sets nothing", expected)
+        } else {
+            return true;
+        };
+        reader.report(span, message.to_owned(), Some(expected));
+        false
+    }
+
+    fn sets_something(&self) -> bool {
+        let sets = self.limits.is_some() || self.ports.is_some() || self.retries.is_some();
+        let sets = sets || self.extra_args.is_some() || self.default_filter.is_some();
+        let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
+        sets || !self.scripts.is_empty() || !self.output.is_empty()
+    }
+
     /// The names of its set, its group and its scripts, unless there are such.
     pub(super) fn problems(
         &self,
@@ -189,6 +223,7 @@ impl OverrideDraft {
             scripts: self.scripts.resolve(scripts),
             extra_args: self.extra_args,
             output: self.output,
+            default_filter: self.default_filter,
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -208,7 +243,11 @@ impl Override {
         if typed.failure_output {
             self.output.failure = None;
         }
+        if typed.default_filter {
+            self.default_filter = None;
+        }
         let sets = self.limits.is_some() || self.ports.is_some() || self.retries.is_some();
+        let sets = sets || self.default_filter.is_some();
         let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
         let sets = sets || !self.scripts.is_empty() || self.extra_args.is_some();
         (sets || !self.output.is_empty()).then_some(self)
@@ -221,6 +260,7 @@ pub(super) struct Typed {
     pub(super) retries: bool,
     pub(super) success_output: bool,
     pub(super) failure_output: bool,
+    pub(super) default_filter: bool,
 }
 
 /// The override as a file has it.
@@ -270,6 +310,9 @@ impl fmt::Display for Override {
         if let Some(args) = &self.extra_args {
             let args: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
             writeln!(f, "{EXTRA_ARGS} = [{}]", args.join(", "))?;
+        }
+        if let Some(Expression { text, .. }) = &self.default_filter {
+            writeln!(f, "{OF_PLATFORM} = {}", quoted(text))?;
         }
         self.output.fmt(f)
     }
@@ -326,6 +369,7 @@ fn read_one(
     let (mut ports, mut retries, mut group) = (None, None, None);
     let (mut times, mut scheduling) = (TestTimes::default(), Scheduling::default());
     let (mut scripts, mut extra_args) = (Named::default(), None);
+    let mut default_filter = None;
     let mut output = TestOutput::default();
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
@@ -347,6 +391,7 @@ fn read_one(
                 scripts::read_names(reader, &mut scripts, name, item, value, source);
             }
             EXTRA_ARGS => extra_args = words(reader, item, value),
+            OF_PLATFORM => default_filter = expression::read(reader, item, value, source),
             name if OUTPUTS.contains(&name) => {
                 outputs::read(reader, &mut output, name, item, value);
             }
@@ -358,22 +403,8 @@ fn read_one(
     if reader.problems.len() > before {
         return None;
     }
-    if filter.is_none() && platform.is_none() {
-        let message = "this override does not say for which tests it is".to_owned();
-        let expected = format!("it needs `{FILTER}`, `{PLATFORM}` or both");
-        reader.report(span, message, Some(expected));
-        return None;
-    }
     let place = reader.place(span.clone());
-    let sets = set.is_some() || ports.is_some() || retries.is_some() || extra_args.is_some();
-    let sets = sets || !times.is_empty() || !scheduling.is_empty();
-    if !sets && scripts.is_empty() && output.is_empty() {
-        let message = "this override sets nothing".to_owned();
-        let expected = format!("what it may set is {}", KEYS[2..].join(", "));
-        reader.report(span, message, Some(expected));
-        return None;
-    }
-    Some(OverrideDraft {
+    let draft = OverrideDraft {
         filter,
         platform,
         limits: set,
@@ -385,8 +416,10 @@ fn read_one(
         scripts,
         extra_args,
         output,
+        default_filter,
         origin: Origin { source, place },
-    })
+    };
+    draft.fits_together(reader, span).then_some(draft)
 }
 
 fn filter_of(
@@ -499,6 +532,47 @@ pub(crate) mod tests {
             pairs.push((filter, set.map(|set| &*set.name)));
         }
         pairs
+    }
+
+    #[test]
+    fn a_default_filter_is_for_all_tests_of_a_platform() {
+        let text = "[[overrides]]\nplatform = 'cfg(unix)'\ndefault-filter = 'not test(a)'\nretries = 1\n\
+                    [[overrides]]\nplatform = 'cfg(windows)'\ndefault-filter = ''\n";
+        let config = config(text).unwrap();
+        let filters = config
+            .overrides
+            .iter()
+            .map(|one| one.default_filter.as_ref());
+        let texts: Vec<_> = filters.map(|one| one.map(|one| &*one.text)).collect();
+        assert_eq!(texts, [Some("not test(a)"), Some("")]);
+        let written = "platform = \"cfg(windows)\"\ndefault-filter = \"\"\n";
+        assert_eq!(config.overrides[1].to_string(), written);
+        assert_named(&[
+            (
+                "default-filter = 'all()'",
+                "1:1",
+                "does not say for which tests",
+                "it needs `filter`, `platform` or both",
+            ),
+            (
+                "platform = 'cfg(unix)'\nfilter = 'test(a)'\ndefault-filter = 'all()'",
+                "3:10",
+                "`default-filter` is for all tests of a `platform`",
+                "another override is for `filter`",
+            ),
+            (
+                "platform = 'cfg(unix)'\ndefault-filter = 'default()'",
+                "3:18",
+                "`default-filter` can't be `default()`",
+                "predicate not allowed",
+            ),
+            (
+                "platform = 'cfg(unix)'\ndefault-filter = 1",
+                "3:18",
+                "`default-filter` can't be `1`",
+                "an expression such as",
+            ),
+        ]);
     }
 
     #[test]

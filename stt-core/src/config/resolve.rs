@@ -14,6 +14,8 @@ use super::document::Contents;
 use super::document::DEFAULT_PROFILE;
 use super::document::Entry;
 use super::document::Said;
+use super::expression::DEFAULT_FILTER;
+use super::expression::Expression;
 use super::keys;
 use super::keys::Draft;
 use super::limits;
@@ -70,6 +72,18 @@ impl Resolved {
         let value = self.values.iter().find(|value| value.key == key)?;
         Some(&value.origin)
     }
+
+    /// Takes what an override says of the platform that is built for in the place of `run.default-filter`.
+    pub fn take_default_filter(&mut self, expression: Expression) {
+        let Expression { text, origin } = expression;
+        let written = toml_edit::Value::from(text.as_str()).to_string();
+        self.config.run.default_filter = (!text.is_empty()).then_some(text);
+        let value = self.values.iter_mut().find(|one| one.key == DEFAULT_FILTER);
+        if let Some(value) = value {
+            value.written = written;
+            value.origin = origin;
+        }
+    }
 }
 
 /// Lays the layers over each other. `cores` is how many cores the run may use.
@@ -98,6 +112,7 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
         retries: is_typed("run.retries"),
         success_output: is_typed("output.success-output"),
         failure_output: is_typed("output.failure-output"),
+        default_filter: is_typed(DEFAULT_FILTER),
     };
     let overrides = said.overrides.into_iter();
     resolved.config.overrides = overrides

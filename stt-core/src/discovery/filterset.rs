@@ -198,7 +198,7 @@ impl TestRules {
                 continue;
             };
             let platform = rule.platform.as_ref();
-            if platform.is_some_and(|platform| !platform.matches(&target.triple, &target.cfg)) {
+            if platform.is_some_and(|platform| !target.is_of(platform)) {
                 continue;
             }
             let filter = rule.filter.as_ref();
@@ -228,7 +228,7 @@ impl TestRules {
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
-            if platform.is_some_and(|platform| !platform.matches(&target.triple, &target.cfg)) {
+            if platform.is_some_and(|platform| !target.is_of(platform)) {
                 continue;
             }
             let filter = rule.filter.as_ref();

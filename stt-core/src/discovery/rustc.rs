@@ -5,6 +5,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use cargo_metadata::cargo_platform::Cfg;
+use cargo_metadata::cargo_platform::Platform;
 
 /// What the compiler knows about one target, or about the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,11 @@ impl Rustc {
             // A form of `cfg` that isn't known can't be meant by a configuration that is.
             cfg: lines.filter_map(|line| line.parse().ok()).collect(),
         })
+    }
+
+    /// Whether it is one of those that are meant by this.
+    pub fn is_of(&self, platform: &Platform) -> bool {
+        platform.matches(&self.triple, &self.cfg)
     }
 }
 

@@ -13,7 +13,9 @@ use nextest_metadata::RustBuildMetaSummary;
 use crate::command::CommandLine;
 use crate::command::Environment;
 use crate::config::Config;
+use crate::config::Expression;
 use crate::config::Expressions;
+use crate::config::Override;
 use crate::discovery::Answers;
 use crate::discovery::BinaryError;
 use crate::discovery::Built;
@@ -127,6 +129,33 @@ impl Session {
         }
         let workspace = Workspace::parse(&answer.stdout).map_err(RunError::Metadata)?;
         Ok(workspace.with_answer(answer.stdout))
+    }
+
+    /// The default filter of the platform that is built for, of several targets the first: what the first override says
+    /// that is for that platform and has one. `None` where `run.default-filter` holds; without such an override the
+    /// compiler is not asked.
+    ///
+    /// # Errors
+    /// The compiler, or cargo's configuration, does not tell what that platform is.
+    pub fn default_filter(
+        &self,
+        site: &Site<'_>,
+        build: &BuildSelection,
+        overrides: &[Override],
+    ) -> Result<Option<Expression>, RunError> {
+        let said = |one: &Override| one.default_filter.is_some();
+        if !overrides.iter().any(said) {
+            return Ok(None);
+        }
+        let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
+        let toolchain = self.toolchain(site, &config, build)?;
+        let built_for = toolchain.targets.first().unwrap_or(&toolchain.host);
+        let holds = |one: &&Override| {
+            let platform = one.platform.as_ref();
+            platform.is_none_or(|platform| built_for.is_of(platform))
+        };
+        let mut holding = overrides.iter().filter(holds);
+        Ok(holding.find_map(|one| one.default_filter.clone()))
     }
 
     /// What each test may use. Cargo is asked again only if a filter asks for dependencies: to know them may

@@ -121,6 +121,8 @@ pub(super) enum Home {
     Output,
     /// An override: what it sets.
     Setting,
+    /// An override for a platform: what it sets.
+    Platform,
     /// An override: for which tests it is.
     Scope,
 }
@@ -216,7 +218,7 @@ impl<'a> Reading<'a> {
         match home {
             Home::Setting => self.everywhere.any,
             Home::Run if !self.in_default => self.everywhere.run,
-            Home::Run | Home::Output | Home::Scope => SlowParts::default(),
+            Home::Run | Home::Output | Home::Platform | Home::Scope => SlowParts::default(),
         }
     }
 
@@ -246,6 +248,9 @@ impl<'a> Reading<'a> {
             Home::Run => format!("[run]\n{key} = {value}\n"),
             Home::Output => format!("[output]\n{key} = {value}\n"),
             Home::Setting => format!("[[overrides]]\nfilter = 'all()'\n{key} = {value}\n"),
+            Home::Platform => {
+                format!("[[overrides]]\nplatform = 'cfg(unix)'\n{key} = {value}\n")
+            }
             Home::Scope => format!("[[overrides]]\n{key} = {value}\npriority = 0\n"),
         };
         match refusal(sample) {

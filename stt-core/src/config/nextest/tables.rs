@@ -40,13 +40,7 @@ const NOT_OF_PROFILES: [(&str, &str); 2] = [
 ];
 
 /// Why a key of an override is never carried over.
-const NOT_OF_OVERRIDES: [(&str, &str); 2] = [
-    (
-        "default-filter",
-        "stt has one filter for all platforms: run.default-filter",
-    ),
-    ("junit", "stt's report is the same for all tests"),
-];
+const NOT_OF_OVERRIDES: [(&str, &str); 1] = [("junit", "stt's report is the same for all tests")];
 
 /// Where a key stands in ours that is only written there as it is.
 const UNCHANGED: [(&str, Home); 4] = [
@@ -140,7 +134,9 @@ impl Reading<'_> {
                 let line = self.line(&entry, home, key, self.raw(entry.item));
                 match home {
                     Home::Output => profile.output.extend(line),
-                    Home::Run | Home::Setting | Home::Scope => profile.run.extend(line),
+                    Home::Run | Home::Setting | Home::Platform | Home::Scope => {
+                        profile.run.extend(line);
+                    }
                 }
                 continue;
             }
@@ -216,6 +212,13 @@ impl Reading<'_> {
                 "slow-timeout" => lines.extend(self.slow_timeout(&entry, Home::Setting)),
                 "leak-timeout" => lines.extend(self.leak_timeout(&entry, Home::Setting)),
                 "test-group" => lines.extend(self.test_group(&entry)),
+                "default-filter" if one.table.contains_key("filter") => {
+                    self.leave(&entry, "nextest has it without `filter` only");
+                }
+                "default-filter" => {
+                    let value = self.raw(entry.item);
+                    lines.extend(self.line(&entry, Home::Platform, name, value));
+                }
                 THREADS_REQUIRED | "priority" | EXTRA_ARGS | "success-output"
                 | "failure-output" => {
                     let value = self.raw(entry.item);
