@@ -38,7 +38,10 @@ pub(super) fn default(printer: &Printer) -> Exit {
 /// One aligned line for each value, and each override as the table that it is. What isn't the default
 /// stands out.
 fn table(resolved: &Resolved) -> String {
-    let values = || resolved.values().iter().chain(resolved.limits());
+    let values = || {
+        let settings = resolved.values().iter().chain(resolved.limits());
+        settings.chain(resolved.defined())
+    };
     let width_of = |column: fn(&ResolvedValue) -> &str| {
         let widths = values().map(|value| column(value).chars().count());
         // One very long value must not push every origin out of sight.
@@ -123,5 +126,53 @@ mod tests {
             line("guard.cpu-action").ends_with("# default, here: stop"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn groups_and_scripts_are_shown_with_where_they_are_defined() {
+        let text = "test-groups.db.max-threads = 1\n\
+            [scripts.setup.db]\n# Takes long.\ncommand = [\n  'up', # all\n  'a \"b\"',\n]\nslow-timeout = '1m'\n\
+            [scripts.wrapper.w]\ncommand = { env = { A = '1' }, command-line = 'time' }\n\
+            [[overrides]]\nfilter = 'all()'\nsetup = 'db'\nrun-wrapper = 'w'\ntest-group = 'db'\n\
+            [profile.ci.test-groups]\ndb = { max-threads = 2 }\n";
+        for (profile, threads, place) in [
+            (None, 1, "a.toml:1"),
+            (Some("ci"), 2, "a.toml:17 (profile)"),
+        ] {
+            let resolve = |text: &str, profile: Option<&str>| {
+                let mut layers = Layers {
+                    files: vec![ConfigFile {
+                        level: Level::Workspace,
+                        path: "a.toml".into(),
+                        text: text.to_owned(),
+                    }],
+                    ..Layers::default()
+                };
+                layers.profile = profile.map(str::to_owned);
+                config::resolve(&layers, NonZeroUsize::MIN).unwrap()
+            };
+            let given = resolve(text, profile);
+            let shown = anstream::adapter::strip_str(&table(&given)).to_string();
+            for (line, place) in [
+                (format!("test-groups.db = {{ max-threads = {threads} }}"), place),
+                (
+                    r#"scripts.setup.db = { command = ["up", 'a "b"'], slow-timeout = "1m" }"#.to_owned(),
+                    "a.toml:2",
+                ),
+                (
+                    r#"scripts.wrapper.w = { command = { env = { A = "1" }, command-line = "time" } }"#
+                        .to_owned(),
+                    "a.toml:9",
+                ),
+            ] {
+                let spaced = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let found = shown.lines().map(spaced);
+                let wanted = format!("{line} # {place}");
+                assert!(found.into_iter().any(|found| found == wanted), "{wanted}: {shown}");
+            }
+            let again = resolve(&shown, None);
+            assert_eq!(again.config.scripts, given.config.scripts);
+            assert_eq!(again.config.test_groups, given.config.test_groups);
+        }
     }
 }

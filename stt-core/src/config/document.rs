@@ -8,6 +8,7 @@ use toml_edit::Item;
 use toml_edit::TableLike;
 use toml_edit::Value;
 
+use super::defined;
 use super::given::Given;
 use super::groups;
 use super::keys;
@@ -19,6 +20,7 @@ use super::limits::SetTable;
 use super::overrides;
 use super::overrides::OverrideDraft;
 use super::problem::Problem;
+use super::resolve::ResolvedValue;
 use super::retries;
 use super::retries::RETRIES;
 use super::scripts;
@@ -52,6 +54,8 @@ pub(super) struct Said {
     pub(super) groups: Vec<TestGroup>,
     /// Scripts.
     pub(super) scripts: Scripts,
+    /// The same groups and scripts as they are written.
+    pub(super) defined: Vec<ResolvedValue>,
 }
 
 impl Said {
@@ -62,6 +66,7 @@ impl Said {
         self.overrides.extend(other.overrides);
         self.groups.extend(other.groups);
         self.scripts.extend(other.scripts);
+        self.defined.extend(other.defined);
     }
 }
 
@@ -123,8 +128,12 @@ impl Reader<'_> {
                 said.overrides = overrides::read(self, table, item, source);
             } else if name == groups::TEST_GROUPS {
                 said.groups = groups::read_groups(self, table, item);
+                said.defined
+                    .extend(defined::of_section(self, name, item, source));
             } else if name == scripts::SCRIPTS {
                 said.scripts = scripts::read(self, table, item);
+                said.defined
+                    .extend(defined::of_section(self, name, item, source));
             } else if name == limits::LIMITS {
                 said.sets = self.sets(table, item, source, profile);
             } else if !keys::is_section(name) {

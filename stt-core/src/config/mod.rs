@@ -5,6 +5,7 @@
 
 mod bare;
 mod defaults;
+mod defined;
 mod document;
 mod expression;
 mod filter;

@@ -9,6 +9,7 @@ use super::CpuAction;
 use super::bare::limit_of;
 use super::bare::read_environment;
 use super::bare::read_flags;
+use super::defined;
 use super::document;
 use super::document::Contents;
 use super::document::DEFAULT_PROFILE;
@@ -43,6 +44,7 @@ pub struct Resolved {
     pub config: Config,
     values: Vec<ResolvedValue>,
     limits: Vec<ResolvedValue>,
+    defined: Vec<ResolvedValue>,
 }
 
 /// One key with the value that holds.
@@ -65,6 +67,11 @@ impl Resolved {
     /// What was said about sets of limits, set by set; not what a set inherits.
     pub fn limits(&self) -> &[ResolvedValue] {
         &self.limits
+    }
+
+    /// The groups of tests and the scripts that are defined, each as it is written.
+    pub fn defined(&self) -> &[ResolvedValue] {
+        &self.defined
     }
 
     /// Where the value of this key comes from; `None` when there is no such key.
@@ -124,6 +131,7 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
     }
     resolved.config.limits = laid.sets;
     resolved.config.test_groups = last_of_each(said.groups);
+    resolved.defined = defined::last_of_each(said.defined);
     resolved.config.scripts = said.scripts;
     resolved.limits = laid.values;
     if problems.is_empty() {
@@ -269,6 +277,7 @@ fn lay(entries: &[Entry], cores: NonZeroUsize) -> Resolved {
         config: draft.config,
         values,
         limits: Vec::new(),
+        defined: Vec::new(),
     };
     resolved.config.guard.cpu_action = draft.cpu_action.unwrap_or_else(|| automatic(&resolved));
     resolved
