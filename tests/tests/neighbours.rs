@@ -232,6 +232,31 @@ fn two_runs_of_one_workspace_keep_their_results_apart() {
 }
 
 #[test]
+fn status_names_a_script_that_runs() {
+    let town = Town::new();
+    let lab = Lab::shared("counting");
+    let config = lab.path("scripts.toml");
+    let waits = "until [ -e $HOSTILE_DIR/go ]; do sleep 0.02; done";
+    let text = format!(
+        "[scripts.setup.db]\ncommand = ['sh', '-c', '{waits}']\n\
+         [[overrides]]\nfilter = 'all()'\nsetup = 'db'\n"
+    );
+    fs_err::write(&config, text).expect("the laboratory is writable");
+    let stt = lab.stt(["--exact", "t00", "--config-file", config.as_str()]);
+    let running = join(&town, stt).spawn();
+    wait_for("the script is told", &town, &lab, |runs| {
+        let script = runs.first().map(|run| &run["script"]);
+        script.is_some_and(|script| script["kind"] == "setup" && script["name"] == "db")
+    });
+    let shown = join(&town, lab.stt(["status"]).default_checkpoint());
+    let shown = shown.run().code(0).stdout;
+    assert!(shown.contains("setup script db"), "{shown}");
+    lab.go();
+    drop(running.finish().code(0));
+    lab.assert_clean();
+}
+
+#[test]
 fn status_without_runs_says_so() {
     let town = Town::new();
     let lab = Lab::shared("crowd");

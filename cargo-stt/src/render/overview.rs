@@ -137,6 +137,16 @@ fn run_lines(seen: &SeenRun, status: &Status, home: Option<&Utf8Path>, theme: Th
         line.push(theme.dim(), text);
         lines.push(line);
     }
+    if let Some(script) = &run.script {
+        let mut line = word(theme, tone, "", "");
+        line.push(
+            theme.dim(),
+            format!("{:>9} {:>6}  ", "", since(script.since)),
+        );
+        let name = format!("{} script {}", script.kind, script.name);
+        line.push(Style::new(), plain(&name).into_owned());
+        lines.push(line);
+    }
     for test in &run.running {
         let memory = test
             .memory
@@ -275,6 +285,7 @@ pub(super) fn word(theme: Theme, tone: Tone, name: &str, text: &str) -> Line {
 #[cfg(test)]
 mod tests {
     use stt_core::container::Kind;
+    use stt_core::coordinator::RunningScript;
     use stt_core::coordinator::RunningTest;
     use stt_core::id::ProcessId;
     use stt_core::id::RunId;
@@ -303,6 +314,11 @@ mod tests {
             since: 1_000,
             memory,
         };
+        live.script = Some(RunningScript {
+            kind: "setup".to_owned(),
+            name: "db".to_owned(),
+            since: 2_000,
+        });
         live.running = vec![
             test("api serves", Some(Bytes::mib(256))),
             test("api parses", None),
@@ -348,6 +364,7 @@ mod tests {
      Running ~/api  pid 7 · 3 s
              3 of 20 tests done, 1 failed · 300 MiB · 2 running, holds 2 shares
              stays below 6 GiB of memory and 80 % of the CPU
+                          1 s  setup script db
                256 MiB    2 s  api serves  ports 20001, 20002
                           2 s  api parses
              2 containers  db, 4b4b4b4b4b4b

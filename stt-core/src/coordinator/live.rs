@@ -73,6 +73,9 @@ pub struct Live {
     /// The largest of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningTest>,
+    /// The setup or teardown script that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<RunningScript>,
     /// What its guard watches; absent when nobody watches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
@@ -92,6 +95,18 @@ pub struct RunningTest {
     /// What its family uses, when it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
+}
+
+/// A script that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunningScript {
+    /// Its kind: `setup` or `teardown`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Since when.
+    pub since: u64,
 }
 
 /// Where a guard draws its lines, as a configuration has them.
@@ -146,6 +161,7 @@ impl Live {
             limit: Bytes(0),
             running_now: 0,
             running: Vec::new(),
+            script: None,
             thresholds: None,
             waits: None,
         }
@@ -212,6 +228,11 @@ mod tests {
             test: "app parser::nested".to_owned(),
             since: 4_000,
             memory: Some(Bytes(1 << 20)),
+        });
+        live.script = Some(RunningScript {
+            kind: "setup".to_owned(),
+            name: "db".to_owned(),
+            since: 4_000,
         });
         live.queued = Some(4_500);
         let text = live.to_json().unwrap();

@@ -26,6 +26,7 @@ pub use directory::Directory;
 pub use directory::Place;
 pub use error::CoordinatorError;
 pub use live::Live;
+pub use live::RunningScript;
 pub use live::RunningTest;
 pub use live::State;
 pub use live::Thresholds;

@@ -14,6 +14,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use crate::coordinator::RunningScript;
 use crate::coordinator::RunningTest;
 use crate::coordinator::State;
 use crate::coordinator::step_of;
@@ -50,6 +51,8 @@ pub(crate) struct Outline {
 pub(crate) struct Details {
     /// The largest of the tests that run.
     pub(crate) running: Vec<RunningTest>,
+    /// The script that runs.
+    pub(crate) script: Option<RunningScript>,
     /// What is left of it until nothing more should start; `None` where nothing is watched.
     pub(crate) left: Option<Bytes>,
     /// What one more test is expected to use; zero while nothing is known.

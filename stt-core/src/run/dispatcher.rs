@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::run::board::Board;
+use crate::run::board::Details;
 use crate::run::event::Event;
 use crate::run::machine::Machine;
 use crate::run::perform::Performer;
@@ -76,7 +77,13 @@ fn tell(
     if detailed.is_none_or(|at| now >= at + DETAILS) {
         *detailed = Some(now);
         let name = |test| performer.suite.id(test).to_string();
-        board.detail(machine.details(now, Clock::since_boot(), name));
+        let boot = Clock::since_boot();
+        let details = machine.details(now, boot, name);
+        let script = machine.script(now);
+        board.detail(Details {
+            script: script.and_then(|(script, elapsed)| performer.script(script, elapsed, boot)),
+            ..details
+        });
     }
     board.note(machine.outline());
 }

@@ -261,10 +261,12 @@ impl Neighbours {
         self.left = details.left;
         self.counted = details.count as u64;
         live.running.clone_from(&details.running);
+        live.script.clone_from(&details.script);
         live.waits.clone_from(&written.waits);
         live.running_now = count(outline.running);
         if outline.running == 0 {
             live.running.clear();
+            live.script = None;
         }
         self.queue.clone_from(&written.queue);
         (!written.ended).then_some(outline.running as u64)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::Signal as Kill;
 
@@ -10,6 +11,7 @@ use crate::checkpoint::Record;
 use crate::checkpoint::UnfinishedRecord;
 use crate::clock::Clock;
 use crate::coordinator::Counters;
+use crate::coordinator::RunningScript;
 use crate::id::TestId;
 use crate::outcome::TestOutcome;
 use crate::process::Control;
@@ -142,6 +144,23 @@ impl Performer {
             }
             Action::Show(notice) => self.show(notice),
         }
+    }
+
+    /// The script of this number as others are told of it, which has run for so long. `boot` is the time since the boot,
+    /// in milliseconds.
+    pub(crate) fn script(
+        &self,
+        script: usize,
+        elapsed: Duration,
+        boot: u64,
+    ) -> Option<RunningScript> {
+        let script = &self.scripts.as_ref()?.scripts.get(script)?.script;
+        let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        Some(RunningScript {
+            kind: script.kind.name().to_owned(),
+            name: script.name.to_string(),
+            since: boot.saturating_sub(elapsed),
+        })
     }
 
     fn do_script(&self, action: ScriptAction) {

@@ -1,5 +1,7 @@
 //! How the run stands among the other runs of the machine.
 
+use std::time::Duration;
+
 use crate::clock::Moment;
 use crate::coordinator::RunningTest;
 use crate::coordinator::State;
@@ -100,7 +102,12 @@ impl Machine {
         tests.min(self.threads).min(allowed.max(self.places()))
     }
 
-    /// What others are told less often. `boot` is the time since the boot at `now`, in milliseconds.
+    /// The script that runs, and for how long.
+    pub(crate) fn script(&self, now: Moment) -> Option<(usize, Duration)> {
+        self.scripting.progress(now)
+    }
+
+    /// What others are told less often, but for the name of a script. `boot` is the time since the boot at `now`, in milliseconds.
     pub(crate) fn details(
         &self,
         now: Moment,
@@ -126,6 +133,7 @@ impl Machine {
         let policy = self.policy.as_ref();
         Details {
             running: running.collect(),
+            script: None,
             left: self.memory.and_then(|memory| policy?.left_to_hold(memory)),
             expected,
             promised: Bytes(promised),
