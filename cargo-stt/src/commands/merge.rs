@@ -120,6 +120,10 @@ fn not_run(merged: &Merged) -> String {
         writeln!(text, "missing: no checkpoint is of part {part}")
             .expect("a string takes everything");
     }
+    if merged.more_missing > 0 {
+        let more = merged.more_missing;
+        writeln!(text, "missing: {more} more parts").expect("a string takes everything");
+    }
     for test in merged.outstanding.iter().take(NAMED) {
         let test = test.to_string();
         writeln!(text, "not run: {}", test.escape_debug()).expect("a string takes everything");

@@ -15,6 +15,9 @@ use crate::outcome::TestOutcome;
 use crate::partition::Partition;
 use crate::selection::Selection;
 
+/// So many missing parts are named.
+const MOST_NAMED: usize = 20;
+
 /// A checkpoint with its file.
 #[derive(Clone, Debug)]
 pub struct Given {
@@ -33,9 +36,11 @@ pub struct Merged {
     pub tries: Vec<ResultRecord>,
     /// The tests that no part has a result of.
     pub outstanding: BTreeSet<TestId>,
-    /// The parts of which there is no checkpoint; none where no test is outstanding, since a part without a test leaves
-    /// none.
+    /// The first twenty parts of which there is no checkpoint; none where no test is outstanding, since a part
+    /// without a test leaves none.
     pub missing: Vec<Partition>,
+    /// How many others are missing, too: nobody knows how many parts a file says that there are.
+    pub more_missing: u64,
     /// The tests with two results that are not the same.
     pub twice: Vec<Twice>,
     /// Whether a part was stopped, was interrupted or has died.
@@ -133,7 +138,10 @@ pub fn merge(given: &[Given]) -> Result<Merged, MergeError> {
         .and_then(|one| one.loaded.header.selection.tests.partition);
     if let Some(Partition { by, of, .. }) = partition.filter(|_| !merged.outstanding.is_empty()) {
         let all = (1..=of.get()).filter_map(|part| Partition::new(by, part, of.get()));
-        merged.missing = all.filter(|one| !parts.contains(&one.part)).collect();
+        let missing = all.filter(|one| !parts.contains(&one.part));
+        merged.missing = missing.take(MOST_NAMED).collect();
+        let known = parts.len() + merged.missing.len();
+        merged.more_missing = of.get().saturating_sub(known as u64);
     }
     Ok(merged)
 }
@@ -269,6 +277,15 @@ mod tests {
         assert!(merged.cut_off && merged.twice.is_empty());
         let none = merge(&[]).unwrap();
         assert_eq!(none, Merged::default());
+    }
+
+    #[test]
+    fn however_many_parts_there_are_said_to_be_only_some_are_named() {
+        let one = part(&format!("slice:2/{}", u64::MAX), "1", &[]);
+        let merged = merge(&[one]).unwrap();
+        assert_eq!(merged.missing.len(), MOST_NAMED);
+        assert_eq!(merged.missing[1].part.get(), 3);
+        assert_eq!(merged.more_missing, u64::MAX - 21);
     }
 
     #[test]

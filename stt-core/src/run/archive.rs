@@ -6,12 +6,16 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::io::Read;
 use std::io::Write as _;
+use std::path::Component;
+use std::path::Path;
 use std::thread;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use serde::Deserialize;
 
 use crate::discovery::ARCHIVE_FORMAT;
 use crate::discovery::Answers;
@@ -37,6 +41,8 @@ use crate::selection::BuildSelection;
 const ANSWERS: &str = "cargo-stt-archive.json";
 /// Where archives are unpacked below the root of their workspace. They stay there, so that a run can be resumed.
 const USUAL_PLACE: &str = "target/stt/archive";
+/// The longest answers that are read, in bytes: what a workspace of thousands of packages has is a tenth of it.
+const LONGEST_ANSWERS: u64 = 512 * 1024 * 1024;
 /// How hard zstd tries, as its own command does where nobody says more.
 const LEVEL: i32 = 3;
 
@@ -153,6 +159,8 @@ fn pack(path: &Utf8Path, answers: &Answers, built: &Built) -> io::Result<Packed>
 fn write(draft: &Utf8Path, answers: &Answers, built: &Built) -> io::Result<()> {
     let file = fs::File::create(draft)?;
     let mut tar = tar::Builder::new(zstd::Encoder::new(file, LEVEL)?);
+    // What build scripts leave may hold links in circles, or to nothing.
+    tar.follow_symlinks(false);
     let text = serde_json::to_vec(answers)?;
     let mut header = tar::Header::new_gnu();
     header.set_size(text.len() as u64);
@@ -230,15 +238,7 @@ pub fn unpack(
     if first.path().map_err(failed)?.as_ref() != ANSWERS {
         return Err(foreign("its first file is another one"));
     }
-    let answers: Answers =
-        serde_json::from_reader(first).map_err(|error| foreign(&chain(&error)))?;
-    if answers.format != ARCHIVE_FORMAT {
-        let why = format!(
-            "it has format {}, and this stt reads {ARCHIVE_FORMAT}",
-            answers.format
-        );
-        return Err(foreign(&why));
-    }
+    let answers = read_answers(first).map_err(|why| foreign(&why))?;
     let root = root.unwrap_or(&answers.root).to_owned();
     if !root.is_dir() {
         return Err(ArchiveError::NoWorkspace { root });
@@ -246,15 +246,49 @@ pub fn unpack(
     let into = into.map_or_else(|| root.join(USUAL_PLACE), Utf8Path::to_owned);
     fs::create_dir_all(&into).map_err(failed)?;
     for entry in entries {
-        // Nothing is written outside of `into`, whatever an entry calls itself.
-        entry
-            .and_then(|mut entry| entry.unpack_in(&into))
-            .map_err(failed)?;
+        let mut entry = entry.map_err(failed)?;
+        // Where it is unpacked there may be other files.
+        if !is_ours(&entry.path().map_err(failed)?) {
+            let path = entry.path_bytes().escape_ascii().to_string();
+            return Err(foreign(&format!("it has no place for a file `{path}`")));
+        }
+        // Nor is anything written outside of `into` by way of a link.
+        entry.unpack_in(&into).map_err(failed)?;
     }
     Ok(answers.moved(&Moved {
         root,
         unpacked: into,
     }))
+}
+
+/// The answers in an archive, or why these are none. The format comes first: another one may have other parts.
+fn read_answers(first: impl Read) -> Result<Answers, String> {
+    #[derive(Deserialize)]
+    struct Beginning {
+        format: u32,
+    }
+    let mut text = Vec::new();
+    let read = first.take(LONGEST_ANSWERS + 1).read_to_end(&mut text);
+    read.map_err(|error| chain(&error))?;
+    if text.len() as u64 > LONGEST_ANSWERS {
+        return Err("its first file is too long".to_owned());
+    }
+    let wrong = |error: serde_json::Error| chain(&error);
+    let Beginning { format } = serde_json::from_slice(&text).map_err(wrong)?;
+    if format != ARCHIVE_FORMAT {
+        return Err(format!(
+            "it has format {format}, and this stt reads {ARCHIVE_FORMAT}"
+        ));
+    }
+    serde_json::from_slice(&text).map_err(wrong)
+}
+
+/// Whether a file of an archive may have this path: below one of the directories that it stands for, without a way out.
+fn is_ours(path: &Path) -> bool {
+    let mut parts = path.components();
+    let first = parts.next().and_then(|part| part.as_os_str().to_str());
+    first.is_some_and(|first| [TARGET, BUILD, LIBDIR].contains(&first))
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// What a build said, as if it had just said it.
@@ -266,4 +300,159 @@ pub(crate) fn built(answers: &Answers) -> Result<Built, RunError> {
         }
     }
     Ok(messages.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use tar::EntryType;
+
+    use super::*;
+
+    /// A directory with sources in `ws`, and what an archive with these files comes to there. Each has a kind, a path and
+    /// a content, which for a link is where it points to.
+    fn unpacked(files: &[(EntryType, &str, &str)]) -> (tempfile::TempDir, Result<(), String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().to_owned();
+        fs::create_dir(root.join("ws")).unwrap();
+        let answers = Answers {
+            format: ARCHIVE_FORMAT,
+            root: root.join("ws"),
+            ..Answers::default()
+        };
+        let answers = serde_json::to_string(&answers).unwrap();
+        let path = root.join("a.tar.zst");
+        pack_by_hand(&path, &answers, files);
+        let unpacked = unpack(&path, Some(&root.join("into")), None);
+        (dir, unpacked.map(|_| ()).map_err(|error| chain(&error)))
+    }
+
+    /// Writes an archive that nobody of us would write.
+    fn pack_by_hand(path: &Utf8Path, answers: &str, files: &[(EntryType, &str, &str)]) {
+        let file = fs::File::create(path).unwrap();
+        let mut tar = tar::Builder::new(zstd::Encoder::new(file, LEVEL).unwrap());
+        let first = [(EntryType::Regular, ANSWERS, answers)];
+        for &(kind, name, content) in first.iter().chain(files) {
+            let mut header = tar::Header::new_gnu();
+            // Its own way of setting a path refuses the hostile ones.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(kind);
+            header.set_mode(0o755);
+            let content = if kind == EntryType::Regular {
+                content
+            } else {
+                let link = &mut header.as_old_mut().linkname;
+                link[..content.len()].copy_from_slice(content.as_bytes());
+                ""
+            };
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            tar.append(&header, content.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap();
+    }
+
+    #[test]
+    fn what_is_ours_is_unpacked_links_included() {
+        let (dir, unpacked) = unpacked(&[
+            (EntryType::Regular, "target/debug/it", "it"),
+            (EntryType::Symlink, "build/p/lib.so", "lib.so.1"),
+            (EntryType::Regular, "build/p/lib.so.1", "lib"),
+        ]);
+        assert_eq!(unpacked, Ok(()));
+        let read = |name: &str| fs::read_to_string(dir.path().join("into").join(name)).unwrap();
+        assert_eq!(read("target/debug/it"), "it");
+        assert_eq!(read("build/p/lib.so"), "lib");
+    }
+
+    #[test]
+    fn a_file_that_has_no_place_is_refused() {
+        for path in [
+            "../outside",
+            "target/../../outside",
+            "/outside",
+            "src/lib.rs",
+            "targets/x",
+            ".git/config",
+            "./target/x",
+        ] {
+            let (dir, unpacked) = unpacked(&[(EntryType::Regular, path, "x")]);
+            let why = unpacked.unwrap_err();
+            assert!(why.contains("no place for a file"), "{path}: {why}");
+            let outside = dir.path().join("outside");
+            assert!(!outside.exists() && !Path::new("/outside").exists());
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        for link in [EntryType::Symlink, EntryType::Link] {
+            for to in ["../../ws", "/tmp"] {
+                let (dir, unpacked) = unpacked(&[
+                    (link, "target/out", to),
+                    (EntryType::Regular, "target/out/written", "x"),
+                ]);
+                assert!(unpacked.is_err(), "{link:?} {to}");
+                assert!(!dir.path().join("ws/written").exists(), "{link:?} {to}");
+                assert!(!Path::new("/tmp/written").exists(), "{link:?} {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_outside_is_not_reached_by_a_second_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "mine").unwrap();
+        let to = precious.to_str().unwrap();
+        for link in [EntryType::Symlink, EntryType::Link] {
+            // Whatever becomes of it, the file is as it was.
+            drop(unpacked(&[
+                (link, "target/it", to),
+                (EntryType::Regular, "target/it", "theirs"),
+            ]));
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "mine", "{link:?}");
+        }
+    }
+
+    #[test]
+    fn another_format_is_named_whatever_its_parts_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("a.tar.zst");
+        pack_by_hand(&path, r#"{"format":7,"new":{}}"#, &[]);
+        let why = unpack(&path, None, None).unwrap_err().to_string();
+        assert!(why.contains("it has format 7"), "{why}");
+    }
+
+    #[test]
+    fn links_in_circles_and_to_nothing_are_packed_as_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let (target, libdir) = (root.join("target"), root.join("lib/rustlib/h/lib"));
+        let out = target.join("debug/build/p-1/out");
+        for dir in [&out, &libdir] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        for (to, name) in [("..", "circle"), ("/nowhere/at/all", "nothing")] {
+            std::os::unix::fs::symlink(to, out.join(name)).unwrap();
+        }
+        let answers = Answers {
+            format: ARCHIVE_FORMAT,
+            root: root.to_owned(),
+            target_dir: target.clone(),
+            build_dir: target,
+            libdir,
+            ..Answers::default()
+        };
+        let mut messages = Messages::default();
+        let line = format!(
+            r#"{{"reason":"build-script-executed","package_id":"p","linked_libs":[],"linked_paths":[],"cfgs":[],"env":[],"out_dir":"{out}"}}"#
+        );
+        messages.line(&line).unwrap();
+        let archive = root.join("a.tar.zst");
+        pack(&archive, &answers, &messages.finish()).unwrap();
+        let into = root.join("into");
+        unpack(&archive, Some(&into), None).unwrap();
+        let link = into.join("target/debug/build/p-1/out/circle");
+        assert_eq!(link.read_link_utf8().unwrap(), "..");
+    }
 }
