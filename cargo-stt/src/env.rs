@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use camino::Utf8PathBuf;
 use stt_core::command::Environment;
 use stt_core::coordinator::Place;
+use stt_core::discovery::DOCTEST_RUNNER;
 use stt_core::discovery::RustdocCall;
 use stt_core::discovery::variables;
 
@@ -113,6 +114,13 @@ pub(crate) fn rustdoc_call() -> Option<(Utf8PathBuf, RustdocCall)> {
     // A runner that a documentation test starts is no tool of cargo's.
     let is_tool = call.args.iter().any(|arg| arg == "--test");
     is_tool.then(|| (dir.into(), call))
+}
+
+/// The program of a documentation test with its arguments, when `rustdoc` has called us as its runner.
+pub(crate) fn doctest_call() -> Option<(OsString, Vec<OsString>)> {
+    let mut args = std::env::args_os().skip(1);
+    args.next().filter(|first| first == DOCTEST_RUNNER)?;
+    Some((args.next()?, args.collect()))
 }
 
 /// What surrounds the process, captured once.

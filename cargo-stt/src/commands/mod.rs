@@ -21,6 +21,7 @@ mod service;
 mod status;
 mod supervised;
 
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
 
@@ -32,6 +33,7 @@ use clap::error::ContextValue;
 use stt_core::discovery::RustdocCall;
 use stt_core::run::Side;
 use stt_core::run::Worker;
+use stt_core::run::become_doctest;
 use stt_core::run::inherit_jobserver;
 use stt_core::run::supervise;
 use stt_core::run::write_rustdoc_call;
@@ -57,6 +59,9 @@ pub(crate) fn main() -> Exit {
     if let Some((dir, call)) = env::rustdoc_call() {
         return write_down(&dir, &call);
     }
+    if let Some((program, args)) = env::doctest_call() {
+        return cannot_become(&program, &become_doctest(&program, &args));
+    }
     if !supervised::may_run_tests(&env::command_line()) {
         return work(None);
     }
@@ -69,6 +74,13 @@ pub(crate) fn main() -> Exit {
             work(None)
         }
     }
+}
+
+/// A documentation test that can't be started.
+fn cannot_become(program: &OsStr, error: &io::Error) -> Exit {
+    let program = program.display();
+    Printer::emergency(&format!("error: `{program}` can't be started: {error}\n"));
+    Exit::Setup
 }
 
 /// What cargo takes for its documentation tool tells us how it is called.

@@ -35,6 +35,13 @@ use super::list::while_listing;
 use super::manifest::Harness;
 use super::variables;
 
+/// The first word of a call as the runner of a documentation test, by `rustdoc`; the test's program follows.
+pub const DOCTEST_RUNNER: &str = "__run-documentation-test";
+
+/// The option of `rustdoc` for what runs its tests, and the first version that has it (1.89).
+const RUNTOOL: &str = "--test-runtool";
+const HAS_RUNTOOL: (u32, u32) = (1, 89);
+
 /// A call of `rustdoc --test` by cargo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RustdocCall {
@@ -111,6 +118,8 @@ impl RustdocCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doctests {
     args: Vec<OsString>,
+    /// What runs the tests, for `rustdoc`.
+    runner: Option<OsString>,
     /// The folder of the package.
     dir: Utf8PathBuf,
     /// The libraries that the tests are linked with.
@@ -136,13 +145,31 @@ impl Doctests {
     }
 }
 
-/// The documentation of a package as a test binary. `rustdoc` is the documentation tool.
+/// The documentation tool, and what it can have its tests run by: ourselves.
+#[derive(Clone, Debug)]
+pub struct DocTool {
+    /// `rustdoc`.
+    pub rustdoc: OsString,
+    /// Who runs a test so that its output does not go through `rustdoc`; `None` where that knows no such thing.
+    pub runner: Option<OsString>,
+}
+
+/// Whether a `rustdoc` that says this of its version can have its tests run by another program.
+pub fn has_runtool(version: &str) -> bool {
+    let number = version.strip_prefix("rustdoc ").map(|rest| {
+        let mut parts = rest.split('.').map(|part| part.parse::<u32>().ok());
+        (parts.next().flatten(), parts.next().flatten())
+    });
+    matches!(number, Some((Some(major), Some(minor))) if (major, minor) >= HAS_RUNTOOL)
+}
+
+/// The documentation of a package as a test binary.
 ///
 /// # Errors
 /// The workspace does not have the package.
 pub fn doc_binary(
     call: &RustdocCall,
-    rustdoc: &OsStr,
+    tool: &DocTool,
     setting: &Setting<'_>,
 ) -> Result<TestBinary, BinaryError> {
     let dir = call.variable(variables::CARGO_MANIFEST_DIR);
@@ -175,7 +202,7 @@ pub fn doc_binary(
         Some(path.into())
     });
     Ok(TestBinary {
-        path: rustdoc.to_string_lossy().into_owned().into(),
+        path: tool.rustdoc.to_string_lossy().into_owned().into(),
         kind: BinaryKind::Doc,
         package: package.name.clone(),
         package_id: package_id.to_owned(),
@@ -188,6 +215,11 @@ pub fn doc_binary(
         list_wrapper: None,
         doctests: Some(Arc::new(Doctests {
             args: call.args.clone(),
+            // Cargo's own runner for a target keeps its place.
+            runner: tool
+                .runner
+                .clone()
+                .filter(|_| call.option(RUNTOOL).is_empty()),
             libraries: libraries.collect(),
             names: Vec::new(),
             dir,
@@ -212,7 +244,12 @@ pub(super) fn doctest_command(binary: &TestBinary, test: &ListedTest) -> Command
     words.extend(test.ignored.then_some("--include-ignored"));
     let names = binary.doctests.iter().flat_map(|doc| &doc.names);
     words.extend(singled_out(&test.name, &names.map(AsRef::as_ref)));
-    call(binary, &words)
+    let runner = binary.doctests.as_ref().and_then(|doc| doc.runner.as_ref());
+    let runner = runner.into_iter().flat_map(|runner| {
+        let argument = ["--test-runtool-arg", DOCTEST_RUNNER].map(OsStr::new);
+        [OsStr::new(RUNTOOL), runner].into_iter().chain(argument)
+    });
+    call(binary, &words).args(runner)
 }
 
 /// The two calls that list the tests of a package: all of them, and the ignored ones. As above nothing is compiled, and
@@ -304,12 +341,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_rustdoc_from_1_89_on_has_its_tests_run_by_others() {
+        for (version, has) in [
+            ("rustdoc 1.95.0 (59807616e 2026-04-14)\n", true),
+            ("rustdoc 1.89.0", true),
+            ("rustdoc 2.0.0-nightly (0 0)", true),
+            ("rustdoc 1.88.0 (0 0)", false),
+            ("rustdoc", false),
+            ("clippy 1.95.0", false),
+            ("rustdoc 1.x", false),
+        ] {
+            assert_eq!(has_runtool(version), has, "{version}");
+        }
+    }
+
     fn doc_tests(names: &[&str]) -> TestBinary {
         TestBinary {
             path: "/s/bin/rustdoc".into(),
             list_wrapper: None,
             doctests: Some(Arc::new(Doctests {
                 args: vec!["--test".into(), "src/lib.rs".into()],
+                runner: Some("/bin/stt".into()),
                 dir: "/w/p".into(),
                 libraries: vec!["/t/libp.rlib".into()],
                 names: names.iter().map(|&name| name.into()).collect(),
@@ -340,6 +393,7 @@ mod tests {
         let all = names.map(|name| format!("{name}: test\n")).concat();
         let ignored = format!("{}: test\n", names[1]);
         let listing = read_doc_listing(&binary, &answer(&all), &answer(&ignored)).unwrap();
+        let runner = " --test-runtool /bin/stt --test-runtool-arg __run-documentation-test";
         let commands = listing
             .tests
             .iter()
@@ -347,8 +401,8 @@ mod tests {
         assert_eq!(
             commands.collect::<Vec<_>>(),
             [
-                format!("{start} '--show-output --test-threads=1 a'"),
-                format!("{start} '--show-output --test-threads=1 --include-ignored 15)'"),
+                format!("{start} '--show-output --test-threads=1 a'{runner}"),
+                format!("{start} '--show-output --test-threads=1 --include-ignored 15)'{runner}"),
             ]
         );
         let sources: Vec<_> = doc_sources(&binary, &listing).into_iter().collect();

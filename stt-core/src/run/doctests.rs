@@ -1,17 +1,25 @@
 //! Finds the documentation tests of a workspace: has cargo tell how it would call `rustdoc`, and asks that for its
 //! tests. Sources are read anew each time, so no listing is kept.
 
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use nix::unistd::dup2_stderr;
+use nix::unistd::dup2_stdout;
 use twox_hash::XxHash3_128;
 
 use crate::checkpoint::BinaryRecord;
 use crate::checkpoint::ContentHash;
 use crate::checkpoint::Fingerprint;
+use crate::command::CommandLine;
+use crate::discovery::DocTool;
 use crate::discovery::ListError;
 use crate::discovery::Listing;
 use crate::discovery::RustdocCall;
@@ -19,6 +27,7 @@ use crate::discovery::TestBinary;
 use crate::discovery::doc_command;
 use crate::discovery::doc_list_commands;
 use crate::discovery::doc_sources;
+use crate::discovery::has_runtool;
 use crate::discovery::hash_file;
 use crate::discovery::read_doc_listing;
 use crate::discovery::variables;
@@ -74,6 +83,25 @@ impl Session {
                 stderr: String::from_utf8_lossy(&said.stderr).into_owned(),
             }),
         }
+    }
+
+    /// What `rustdoc` can do, asked where it is called first.
+    ///
+    /// # Errors
+    /// We can't have it asked.
+    pub(crate) fn doc_tool(
+        &self,
+        rustdoc: OsString,
+        first: &RustdocCall,
+        wanted: &Wanted<'_>,
+    ) -> Result<DocTool, RunError> {
+        let env = first.env.iter().cloned().collect();
+        let command = CommandLine::new(&rustdoc, first.cwd.clone(), env).arg("--version");
+        let (_, answer) = self.ask(&command)?;
+        let version = String::from_utf8_lossy(&answer.stdout);
+        let runner = wanted.recorder.filter(|_| has_runtool(&version));
+        let runner = runner.map(OsStr::to_owned);
+        Ok(DocTool { rustdoc, runner })
     }
 
     /// Lists the tests of these documentations, in their order.
@@ -199,6 +227,25 @@ pub fn write_rustdoc_call(dir: &Utf8Path, call: &RustdocCall) -> io::Result<()> 
     let mut free = numbered.skip_while(|path| path.exists());
     let path = free.next().unwrap_or_else(|| dir.join(file_name(0)));
     fs::write(path, call.to_bytes())
+}
+
+/// Becomes the program of a documentation test, as whose runner `rustdoc` has called us, with these arguments.
+///
+/// It writes to where `rustdoc` itself does. Else `rustdoc` would pass its output on, and would wait for as long as
+/// anybody holds that open whom the test has started. Where the one can't be had the other is left as it is.
+#[must_use]
+pub fn become_doctest(program: &OsStr, args: &[OsString]) -> io::Error {
+    let parent = std::os::unix::process::parent_id();
+    let theirs = |number: i32| {
+        let mut options = fs::OpenOptions::new();
+        options.append(true).custom_flags(libc::O_NOCTTY);
+        options.open(format!("/proc/{parent}/fd/{number}"))
+    };
+    if let (Ok(out), Ok(err)) = (theirs(1), theirs(2)) {
+        let _ = dup2_stdout(out);
+        let _ = dup2_stderr(err);
+    }
+    Command::new(program).args(args).exec()
 }
 
 /// The documentation tool: the one that is set, or the one beside the compiler's library directory

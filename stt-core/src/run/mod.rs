@@ -59,6 +59,7 @@ use std::sync::Arc;
 pub use archive::ArchiveError;
 pub use archive::Packed;
 pub use archive::unpack;
+pub use doctests::become_doctest;
 pub use doctests::write_rustdoc_call;
 pub use error::RunError;
 pub use execute::Capturing;

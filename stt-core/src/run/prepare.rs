@@ -397,7 +397,11 @@ impl Session {
         let calls = self.rustdoc_calls(site, wanted)?;
         let host = &setting.toolchain.host.libdir;
         let rustdoc = rustdoc(setting.config.rustdoc().map(OsStr::to_owned), host);
-        let binaries = calls.iter().map(|call| doc_binary(call, &rustdoc, setting));
+        let tool = match calls.first() {
+            Some(first) => self.doc_tool(rustdoc, first, wanted)?,
+            None => return Ok(()),
+        };
+        let binaries = calls.iter().map(|call| doc_binary(call, &tool, setting));
         let binaries = match binaries.collect() {
             Err(BinaryError::UnknownPackage { .. }) => {
                 let workspace = &self.workspace(site, true)?;
@@ -405,9 +409,7 @@ impl Session {
                     workspace,
                     ..*setting
                 };
-                let binaries = calls
-                    .iter()
-                    .map(|call| doc_binary(call, &rustdoc, &setting));
+                let binaries = calls.iter().map(|call| doc_binary(call, &tool, &setting));
                 binaries.collect()
             }
             binaries => binaries,
