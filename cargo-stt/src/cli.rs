@@ -382,6 +382,9 @@ pub(crate) struct CoordinatorArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Containers")]
 pub(crate) struct ContainerArgs {
+    /// Run each test in a container of this image, or none in any; an override may name another one
+    #[arg(long, value_name = "IMAGE|none", value_parser = value_of("container.image"))]
+    pub(crate) container: Option<String>,
     /// Let tests talk to the container engine themselves, and don't remove what they leave there
     #[arg(long)]
     pub(crate) no_containers: bool,

@@ -180,7 +180,9 @@ fn raise_by_default(signal: Signal) {
     let mut only = SigSet::empty();
     only.add(signal);
     // What fails here leaves the number, which `leave` returns.
-    if restored.is_ok() && only.thread_unblock().is_ok() {
+    // KILL has no other action than its default.
+    let ready = restored.is_ok() || signal == Signal::SIGKILL;
+    if ready && only.thread_unblock().is_ok() {
         let _ = signal::raise(signal);
     }
 }
@@ -270,28 +272,31 @@ mod tests {
 
     #[test]
     fn a_signal_that_was_ignored_and_blocked_still_ends_the_process() {
-        let mut term = SigSet::empty();
-        term.add(Signal::SIGTERM);
-        #[expect(
-            unsafe_code,
-            reason = "fork(2) and signal(2), for a process that may die"
-        )]
-        // SAFETY: the child calls nothing that takes a lock or memory: system calls only.
-        let child = unsafe {
-            match fork().unwrap() {
-                ForkResult::Parent { child } => child,
-                ForkResult::Child => {
-                    let prepared = signal::signal(Signal::SIGTERM, SigHandler::SigIgn).is_ok()
-                        && term.thread_block().is_ok();
-                    if prepared {
-                        Exit::Signal(Signal::SIGTERM as i32).leave();
+        // KILL is neither, and has no action that could be set.
+        for ending in [Signal::SIGTERM, Signal::SIGKILL] {
+            let mut only = SigSet::empty();
+            only.add(ending);
+            #[expect(
+                unsafe_code,
+                reason = "fork(2) and signal(2), for a process that may die"
+            )]
+            // SAFETY: the child calls nothing that takes a lock or memory: system calls only.
+            let child = unsafe {
+                match fork().unwrap() {
+                    ForkResult::Parent { child } => child,
+                    ForkResult::Child => {
+                        let ignored = signal::signal(ending, SigHandler::SigIgn).is_ok();
+                        let prepared = only.thread_block().is_ok();
+                        if prepared && ignored == (ending != Signal::SIGKILL) {
+                            Exit::Signal(ending as i32).leave();
+                        }
+                        nix::libc::_exit(1)
                     }
-                    nix::libc::_exit(1)
                 }
-            }
-        };
-        let ended = waitpid(child, None).unwrap();
-        assert_eq!(ended, WaitStatus::Signaled(child, Signal::SIGTERM, false));
+            };
+            let ended = waitpid(child, None).unwrap();
+            assert_eq!(ended, WaitStatus::Signaled(child, ending, false));
+        }
     }
 
     #[test]

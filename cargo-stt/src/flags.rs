@@ -68,6 +68,11 @@ pub(crate) fn run_flags(
             on(args.containers.no_containers, "false"),
         ),
         (
+            "--container",
+            "container.image",
+            args.containers.container.clone(),
+        ),
+        (
             "--auto-restart",
             "restart.auto",
             on(record.auto_restart, "true"),

@@ -17,6 +17,11 @@ use nix::poll::PollTimeout;
 use crate::env;
 use crate::env::Surroundings;
 
+/// Standard output and standard error as they are, for the output of somebody else.
+pub(crate) fn raw_streams() -> (impl io::Write, impl io::Write) {
+    (io::stdout(), io::stderr())
+}
+
 /// Writes whole texts, each in one `write(2)` where the kernel takes it in one. Clones share their
 /// streams, so that a thread that renders and the main thread don't write into each other's lines.
 #[derive(Clone, Debug)]

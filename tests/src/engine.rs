@@ -153,7 +153,7 @@ impl Engine {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("stt-test-{}-{number}", std::process::id());
         let image = format!("{name}:busybox");
-        import(&program, &image)?;
+        import(&program, &image, "true")?;
         // Its label looks like one of ours, and is another run's.
         let label = "dev.cargo-stt.run.00000000-0000-4000-8000-000000000000=app t";
         call(&["network", "create", "--label", label, &name])?;
@@ -215,11 +215,40 @@ impl Engine {
     pub fn containers(&self) -> Vec<String> {
         // Podman knows what was made here by a longer name only.
         let here = self.service.as_ref().map_or("", |_| "localhost/");
-        let filter = format!("ancestor={here}{}", self.image);
-        let said = self.call(&["ps", "-a", "-q", "--no-trunc", "--filter", &filter]);
-        let said = said.expect("the engine answers");
-        let ids = said.lines().filter(|id| *id != self.stranger);
-        ids.map(str::to_owned).collect()
+        let mut all = Vec::new();
+        for tag in ["busybox", "libraries", "empty"] {
+            let filter = format!("ancestor={here}{}:{tag}", self.name);
+            let said = self.call(&["ps", "-a", "-q", "--no-trunc", "--filter", &filter]);
+            let said = said.expect("the engine answers");
+            let ids = said.lines().filter(|id| *id != self.stranger);
+            all.extend(ids.map(str::to_owned));
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Makes an image with busybox, a mark, and what programs of this machine are linked with, of what lies here.
+    ///
+    /// # Panics
+    /// Something of that is not here.
+    pub fn image_with_libraries(&self) -> String {
+        let image = format!("{}:libraries", self.name);
+        let add = "touch $dir/boxed-image; for file in $(ldd /bin/ls /bin/sh /usr/bin/env $(command -v rustc) | \
+                   grep -o '/[^ ]*\\(libc.so\\|libgcc_s\\|ld-linux\\)[^ ]*' | sort -u); do \
+                   mkdir -p $dir$(dirname $file); cp -L $file $dir$file; done";
+        import(&self.program, &image, add).expect("the image is made");
+        image
+    }
+
+    /// Makes an image without anything.
+    ///
+    /// # Panics
+    /// The engine refuses.
+    pub fn empty_image(&self) -> String {
+        let image = format!("{}:empty", self.name);
+        import(&self.program, &image, "rm -r $dir/bin").expect("the image is made");
+        image
     }
 
     /// The images that were built on top of the image, whatever they are called.
@@ -267,21 +296,23 @@ impl Drop for Engine {
         }
         drop(self.call(&["network", "rm", &self.name]));
         drop(self.call(&["volume", "rm", &self.name]));
-        drop(self.call(&["rmi", &self.image]));
+        for tag in ["busybox", "libraries", "empty"] {
+            drop(self.call(&["rmi", &format!("{}:{tag}", self.name)]));
+        }
     }
 }
 
-/// Makes an image with busybox in it, of what lies on this machine.
+/// Makes an image with busybox in it, of what lies on this machine, and what a script makes of its root, `$dir`.
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests start their own children"
 )]
-fn import(program: &Program, image: &str) -> Result<(), String> {
+fn import(program: &Program, image: &str, then: &str) -> Result<(), String> {
     let name = program.name;
     let script = format!(
         "set -e; busybox=$(command -v busybox); dir=$(mktemp -d); trap 'rm -r $dir' EXIT; mkdir $dir/bin; \
          cp $busybox $dir/bin/busybox; for name in sh sleep cat echo; do ln -s busybox $dir/bin/$name; done; \
-         tar -C $dir -c . | {name} import - {image}"
+         {then}; tar -C $dir -c . | {name} import - {image}"
     );
     let mut shell = Command::new("sh");
     if let Some(config) = &program.config {

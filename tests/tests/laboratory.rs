@@ -74,6 +74,7 @@ fn models_name_the_tests_that_there_are() {
     for fixture in [
         "adversary",
         "basic",
+        "boxed",
         "counting",
         "env",
         "hostile",

@@ -50,6 +50,9 @@ impl From<RunError> for Failure {
             | RunError::Message(_)
             | RunError::Binary(_)
             | RunError::Read { .. }
+            | RunError::NoEngine { .. }
+            | RunError::Sandbox(_)
+            | RunError::SocketsInside { .. }
             | RunError::Limits(_)
             | RunError::Filters(FiltersetError::Graph(_))
             | RunError::List(_) => Self::Error(explain(&error)),
@@ -82,6 +85,13 @@ fn explain(failure: &RunError) -> Error {
             error.hint("the system may be out of processes, descriptors or memory")
         }
         RunError::Limits(unknown) => error.hint(&unknown.instead),
+        RunError::NoEngine { .. } => error.hint(
+            "start Docker, or Podman's service, and say where with DOCKER_HOST; `--container none` runs tests outside",
+        ),
+        RunError::Sandbox(failure) => error.hint(failure.advice()),
+        RunError::SocketsInside { .. } => error.hint(
+            "leave `listen` out for it: the ports of its container are its own; or `container = \"none\"`",
+        ),
         RunError::Interrupted(_)
         | RunError::Filters(_)
         | RunError::Signals(_)
@@ -105,6 +115,9 @@ fn kind(failure: &RunError) -> Kind {
         | RunError::Lost { .. }
         | RunError::CargoConfig(_)
         | RunError::Rustc(_)
+        | RunError::NoEngine { .. }
+        | RunError::Sandbox(_)
+        | RunError::SocketsInside { .. }
         | RunError::Limits(_)
         | RunError::Filters(_)
         | RunError::RustcFailed { .. } => Kind::Setup,

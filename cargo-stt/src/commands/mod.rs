@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod archive;
+mod attend;
 mod config;
 mod failure;
 mod import;
@@ -52,6 +53,8 @@ use crate::exit_code::Exit;
 use crate::printer::Printer;
 use crate::settings;
 use crate::settings::Task;
+
+pub(crate) use attend::attend;
 
 /// Does what the arguments say. Where that may be to run tests a supervisor stays behind, and the
 /// program begins in its child.

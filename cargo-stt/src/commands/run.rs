@@ -359,7 +359,7 @@ impl<'a> Command<'a> {
 
     fn tmpdir(&self, config: &Config, run: &RunId) -> Result<Option<OwnDir>, RunError> {
         match config.run.tmpdir {
-            TmpDir::Inherit if !config.containers.enabled && config.scripts.is_empty() => Ok(None),
+            TmpDir::Inherit if !config.needs_place() => Ok(None),
             // The sockets for containers and the files of scripts need a place of their own in any case.
             TmpDir::Inherit | TmpDir::Own => OwnDir::create(&self.surroundings.temporary(), run)
                 .map(Some)
@@ -436,6 +436,7 @@ impl<'a> Command<'a> {
             root: self.workspace.root,
             target_dir: self.workspace.target_dir,
             selection: begun.selection,
+            program: suite.uses_containers().then(env::own_program).transpose()?,
             suite,
             records,
             plan,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::CheckpointConfig;
 use super::Config;
+use super::ContainerConfig;
 use super::ContainersConfig;
 use super::CoordinatorConfig;
 use super::CpuAction;
@@ -17,6 +18,7 @@ use super::OnBreach;
 use super::OutputConfig;
 use super::ReportConfig;
 use super::RestartConfig;
+use super::Reuse;
 use super::RunConfig;
 use super::ShowOutput;
 use super::StatusLevel;
@@ -76,6 +78,11 @@ impl Default for Config {
                 path: None,
             },
             coordinator: CoordinatorConfig { enabled: true },
+            container: ContainerConfig {
+                image: None,
+                network: None,
+                reuse: Reuse::Test,
+            },
             containers: ContainersConfig {
                 enabled: true,
                 budget: Duration::from_secs(10),

@@ -4,6 +4,7 @@
 //! the embedded [`DEFAULT_FILE`], and says of each value where it comes from.
 
 mod bare;
+mod container;
 mod defaults;
 mod defined;
 mod document;
@@ -28,6 +29,8 @@ mod times;
 mod wrappers;
 
 pub use bare::check_value;
+pub use container::ContainerChoice;
+pub use container::NO_CONTAINER;
 pub use expression::DEFAULT_FILTER;
 pub use expression::Expression;
 pub use expression::Expressions;
@@ -98,6 +101,8 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
     /// `[coordinator]`: what the runs of a machine know of each other.
     pub coordinator: CoordinatorConfig,
+    /// `[container]`: tests that run in containers.
+    pub container: ContainerConfig,
     /// `[containers]`: what tests make with a container engine.
     pub containers: ContainersConfig,
     /// `[output]`: what is captured and shown.
@@ -113,6 +118,20 @@ pub struct Config {
     /// `[[overrides]]`: other settings for some of the tests. Of each setting the first one counts that
     /// holds for a test and says something of it.
     pub overrides: Vec<Override>,
+}
+
+impl Config {
+    /// Whether a run needs a directory of its own, whatever tests find in `TMPDIR`.
+    pub fn needs_place(&self) -> bool {
+        let choices = self
+            .overrides
+            .iter()
+            .filter_map(|one| one.container.as_ref());
+        let mut images = choices
+            .map(|ContainerChoice(image)| image)
+            .chain([&self.container.image]);
+        self.containers.enabled || !self.scripts.is_empty() || images.any(Option::is_some)
+    }
 }
 
 /// `[run]`.
@@ -246,6 +265,26 @@ pub struct CheckpointConfig {
 pub struct CoordinatorConfig {
     /// Whether a run keeps a record, and clears up after runs that were killed.
     pub enabled: bool,
+}
+
+/// `[container]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerConfig {
+    /// The image for every test that no override gives another; `None` for none, which is outside.
+    pub image: Option<Arc<str>>,
+    /// The network that containers are in; `None` for the engine's default.
+    pub network: Option<String>,
+    /// Whether tests share containers.
+    pub reuse: Reuse,
+}
+
+/// Whether tests share containers, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Each attempt of a test has one of its own.
+    Test,
+    /// Each slot keeps its own while its tests have the same image and limits.
+    Run,
 }
 
 /// `[containers]`.

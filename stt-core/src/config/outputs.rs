@@ -6,10 +6,28 @@ use std::ops::Range;
 use toml_edit::Item;
 
 use super::ShowOutput;
+use super::StatusLevel;
 use super::document::Reader;
 use super::document::given;
-use super::table::SHOW_OUTPUT;
-use super::table::SHOW_OUTPUT_WORDS;
+
+pub(super) const STATUS_LEVELS: [(&str, StatusLevel); 7] = [
+    ("none", StatusLevel::None),
+    ("fail", StatusLevel::Fail),
+    ("slow", StatusLevel::Slow),
+    ("leak", StatusLevel::Leak),
+    ("pass", StatusLevel::Pass),
+    ("skip", StatusLevel::Skip),
+    ("all", StatusLevel::All),
+];
+pub(super) const STATUS_WORDS: &str = r#""none", "fail", "slow", "leak", "pass", "skip" or "all""#;
+
+pub(super) const SHOW_OUTPUT: [(&str, ShowOutput); 4] = [
+    ("immediate", ShowOutput::Immediate),
+    ("final", ShowOutput::Final),
+    ("immediate-final", ShowOutput::ImmediateFinal),
+    ("never", ShowOutput::Never),
+];
+pub(super) const SHOW_OUTPUT_WORDS: &str = r#""immediate", "final", "immediate-final" or "never""#;
 
 /// The keys of an override.
 pub(super) const OUTPUTS: [&str; 2] = ["success-output", "failure-output"];

@@ -9,6 +9,9 @@ use cargo_metadata::cargo_platform::Platform;
 use toml_edit::Item;
 use toml_edit::TableLike;
 
+use super::ContainerChoice;
+use super::container;
+use super::container::CONTAINER;
 use super::document::Reader;
 use super::document::key_span;
 use super::expression;
@@ -38,6 +41,7 @@ use super::source::Origin;
 use super::source::Source;
 use super::times;
 use super::times::TIMES;
+use super::wrappers;
 use super::wrappers::LIST_WRAPPER;
 use super::wrappers::RUN_WRAPPER;
 use crate::limits::Limits;
@@ -58,7 +62,7 @@ const FILTER: &str = "filter";
 const PLATFORM: &str = "platform";
 /// The key for what is added to the command line of a test's binary.
 pub(super) const EXTRA_ARGS: &str = "run-extra-args";
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     FILTER,
     PLATFORM,
     limits::LIMITS,
@@ -79,6 +83,7 @@ const KEYS: [&str; 20] = [
     OUTPUTS[0],
     OUTPUTS[1],
     OF_PLATFORM,
+    CONTAINER,
 ];
 
 /// Other settings for some of the tests: those of this platform for which the filter holds.
@@ -106,6 +111,8 @@ pub struct Override {
     pub output: TestOutput,
     /// Which of them run where nobody says otherwise, where it says something of that. Such an override has no filter.
     pub default_filter: Option<Expression>,
+    /// The image of their container, where it says something of that.
+    pub container: Option<ContainerChoice>,
     /// What said it, and where it begins.
     pub origin: Origin,
 }
@@ -130,6 +137,7 @@ pub(super) struct OverrideDraft {
     extra_args: Option<Arc<[String]>>,
     output: TestOutput,
     default_filter: Option<Expression>,
+    container: Option<ContainerChoice>,
     pub(super) origin: Origin,
 }
 
@@ -158,6 +166,7 @@ impl OverrideDraft {
         let sets = self.limits.is_some() || self.ports.is_some() || self.retries.is_some();
         let sets = sets || self.extra_args.is_some() || self.default_filter.is_some();
         let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
+        let sets = sets || self.container.is_some();
         sets || !self.scripts.is_empty() || !self.output.is_empty()
     }
 
@@ -224,6 +233,7 @@ impl OverrideDraft {
             extra_args: self.extra_args,
             output: self.output,
             default_filter: self.default_filter,
+            container: self.container,
             filter: self.filter,
             platform: self.platform,
             origin: self.origin,
@@ -246,8 +256,11 @@ impl Override {
         if typed.default_filter {
             self.default_filter = None;
         }
+        if typed.no_container {
+            self.container = None;
+        }
         let sets = self.limits.is_some() || self.ports.is_some() || self.retries.is_some();
-        let sets = sets || self.default_filter.is_some();
+        let sets = sets || self.default_filter.is_some() || self.container.is_some();
         let sets = sets || !self.times.is_empty() || !self.scheduling.is_empty();
         let sets = sets || !self.scripts.is_empty() || self.extra_args.is_some();
         (sets || !self.output.is_empty()).then_some(self)
@@ -261,6 +274,8 @@ pub(super) struct Typed {
     pub(super) success_output: bool,
     pub(super) failure_output: bool,
     pub(super) default_filter: bool,
+    /// No test is to run in a container.
+    pub(super) no_container: bool,
 }
 
 /// The override as a file has it.
@@ -313,6 +328,9 @@ impl fmt::Display for Override {
         }
         if let Some(Expression { text, .. }) = &self.default_filter {
             writeln!(f, "{OF_PLATFORM} = {}", quoted(text))?;
+        }
+        if let Some(container) = &self.container {
+            writeln!(f, "{CONTAINER} = {container}")?;
         }
         self.output.fmt(f)
     }
@@ -369,8 +387,7 @@ fn read_one(
     let (mut ports, mut retries, mut group) = (None, None, None);
     let (mut times, mut scheduling) = (TestTimes::default(), Scheduling::default());
     let (mut scripts, mut extra_args) = (Named::default(), None);
-    let mut default_filter = None;
-    let mut output = TestOutput::default();
+    let (mut output, mut default_filter, mut container) = (TestOutput::default(), None, None);
     for (name, item) in table.iter() {
         let value = item.span().unwrap_or_else(|| key_span(table, name, item));
         match name {
@@ -390,8 +407,9 @@ fn read_one(
             name if KINDS.contains(&name) => {
                 scripts::read_names(reader, &mut scripts, name, item, value, source);
             }
-            EXTRA_ARGS => extra_args = words(reader, item, value),
+            EXTRA_ARGS => extra_args = wrappers::extra_args(reader, item, value),
             OF_PLATFORM => default_filter = expression::read(reader, item, value, source),
+            CONTAINER => container = container::read(reader, item, value),
             name if OUTPUTS.contains(&name) => {
                 outputs::read(reader, &mut output, name, item, value);
             }
@@ -417,6 +435,7 @@ fn read_one(
         extra_args,
         output,
         default_filter,
+        container,
         origin: Origin { source, place },
     };
     draft.fits_together(reader, span).then_some(draft)
@@ -466,20 +485,6 @@ fn set_of(
     let name = text(reader, item, limits::LIMITS, expected)?;
     let place = reader.place(span);
     Some((name, Origin { source, place }))
-}
-
-/// A list of arguments.
-fn words(reader: &mut Reader<'_>, item: &Item, span: Range<usize>) -> Option<Arc<[String]>> {
-    let words = item.as_array().and_then(|list| {
-        let words = list.iter().map(|value| value.as_str().map(str::to_owned));
-        words.collect::<Option<Vec<_>>>()
-    });
-    let words = words.filter(|words| !words.iter().any(|word| word.contains('\0')));
-    if words.is_none() {
-        let expected = r#"a list of arguments such as ["--test-threads", "1"]"#;
-        reader.refuse(span, EXTRA_ARGS, &super::document::given(item), expected);
-    }
-    words.map(Arc::from)
 }
 
 /// A text that is not empty; whatever else there is, is a problem.

@@ -9,6 +9,7 @@ use super::CpuAction;
 use super::bare::limit_of;
 use super::bare::read_environment;
 use super::bare::read_flags;
+use super::container::CONTAINER_IMAGE;
 use super::defined;
 use super::document;
 use super::document::Contents;
@@ -120,6 +121,7 @@ pub fn resolve(layers: &Layers, cores: NonZeroUsize) -> Result<Resolved, Problem
         success_output: is_typed("output.success-output"),
         failure_output: is_typed("output.failure-output"),
         default_filter: is_typed(DEFAULT_FILTER),
+        no_container: is_typed(CONTAINER_IMAGE) && resolved.config.container.image.is_none(),
     };
     let overrides = said.overrides.into_iter();
     resolved.config.overrides = overrides
@@ -571,7 +573,7 @@ mod tests {
             "[animals]\nzebra = 1",
             (1, 2, 7),
             "there is no section `animals`",
-            "the sections are run, guard, restart, checkpoint, coordinator, containers, output, report, limits, test-groups, scripts, overrides",
+            "the sections are run, guard, restart, checkpoint, coordinator, container, containers, output, report, limits, test-groups, scripts, overrides",
         ),
         (
             "memory-threshold = \"80%\"",

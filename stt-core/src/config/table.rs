@@ -9,15 +9,19 @@ use super::CpuAction;
 use super::GithubReport;
 use super::Leaks;
 use super::OnBreach;
-use super::ShowOutput;
-use super::StatusLevel;
 use super::TmpDir;
+use super::container;
+use super::container::CONTAINER_IMAGE;
 use super::expression::DEFAULT_FILTER;
 use super::expression::default_filter;
 use super::given::Given;
 use super::keys::Key;
 use super::limits::NO_LIMITS;
 use super::limits::is_name;
+use super::outputs::SHOW_OUTPUT;
+use super::outputs::SHOW_OUTPUT_WORDS;
+use super::outputs::STATUS_LEVELS;
+use super::outputs::STATUS_WORDS;
 use super::retries;
 use super::times;
 use crate::selection::RunIgnored;
@@ -33,25 +37,6 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
 /// Each slot is a thread of the runner: more would be the danger that the guard is there for.
 const MOST_THREADS: usize = 4096;
-
-const STATUS_LEVELS: [(&str, StatusLevel); 7] = [
-    ("none", StatusLevel::None),
-    ("fail", StatusLevel::Fail),
-    ("slow", StatusLevel::Slow),
-    ("leak", StatusLevel::Leak),
-    ("pass", StatusLevel::Pass),
-    ("skip", StatusLevel::Skip),
-    ("all", StatusLevel::All),
-];
-const STATUS_WORDS: &str = r#""none", "fail", "slow", "leak", "pass", "skip" or "all""#;
-
-pub(super) const SHOW_OUTPUT: [(&str, ShowOutput); 4] = [
-    ("immediate", ShowOutput::Immediate),
-    ("final", ShowOutput::Final),
-    ("immediate-final", ShowOutput::ImmediateFinal),
-    ("never", ShowOutput::Never),
-];
-pub(super) const SHOW_OUTPUT_WORDS: &str = r#""immediate", "final", "immediate-final" or "never""#;
 
 /// Every key, section by section in the order of `default.toml`.
 pub static KEYS: &[Key] = &[
@@ -357,6 +342,24 @@ pub static KEYS: &[Key] = &[
         doc: "Whether a run keeps a record, and clears up after runs that were killed.",
         accepts: "true or false",
         set: |draft, given| put(&mut draft.config.coordinator.enabled, given.boolean()),
+    },
+    Key {
+        name: CONTAINER_IMAGE,
+        doc: "The image of the container in which each test runs.",
+        accepts: container::EXPECTED,
+        set: container::image,
+    },
+    Key {
+        name: "container.network",
+        doc: "The network that these containers are in.",
+        accepts: r#"the name of a network, such as "none"; "" for the engine's default"#,
+        set: container::network,
+    },
+    Key {
+        name: "container.reuse",
+        doc: "Whether tests share these containers, one after the other.",
+        accepts: r#""test" or "run""#,
+        set: container::reuse,
     },
     Key {
         name: "containers.enabled",

@@ -10,6 +10,7 @@ use super::document::given;
 use super::document::key_span;
 use super::keys;
 use super::limits::is_name;
+use super::overrides::EXTRA_ARGS;
 use super::problem::Problem;
 use super::scripts::COMMAND;
 use super::scripts::Defined;
@@ -99,6 +100,24 @@ pub(super) fn read_name(
     } else {
         named.list = wrapper;
     }
+}
+
+/// A list of arguments.
+pub(super) fn extra_args(
+    reader: &mut Reader<'_>,
+    item: &Item,
+    span: Range<usize>,
+) -> Option<Arc<[String]>> {
+    let words = item.as_array().and_then(|list| {
+        let words = list.iter().map(|value| value.as_str().map(str::to_owned));
+        words.collect::<Option<Vec<_>>>()
+    });
+    let words = words.filter(|words| !words.iter().any(|word| word.contains('\0')));
+    if words.is_none() {
+        let expected = r#"a list of arguments such as ["--test-threads", "1"]"#;
+        reader.refuse(span, EXTRA_ARGS, &given(item), expected);
+    }
+    words.map(Arc::from)
 }
 
 /// Reads a wrapper.

@@ -149,7 +149,7 @@ impl Counter {
                 slot: known.made.slot,
                 container: Arc::clone(&known.made.container),
                 memory: known.memory,
-                cpu: known.before + known.cpu,
+                cpu: known.used(),
             }
         });
         Census {
@@ -164,7 +164,7 @@ impl Counter {
         self.known.retain(|known| {
             let stays = made.iter().any(|made| Arc::ptr_eq(made, &known.made));
             if !stays {
-                *past += known.before + known.cpu;
+                *past += known.used();
             }
             stays
         });
@@ -319,6 +319,11 @@ impl Hierarchies {
 }
 
 impl Known {
+    /// Its CPU time, but for what others had of it before.
+    fn used(&self) -> Duration {
+        (self.before + self.cpu).saturating_sub(self.made.cpu_before)
+    }
+
     /// Reads the group, if it is there.
     fn read(&mut self, now: Moment) {
         let Group::There { stat, cpu } = &self.group else {

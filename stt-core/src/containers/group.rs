@@ -36,14 +36,17 @@ pub(super) fn id_of(name: &str) -> Option<&str> {
 /// What a group has that the kernel can't take back at once, by its `memory.stat`: pages that are in no file, and
 /// files in memory (`cgroup-v2.rst`; version 1's counts for a group by itself and, as `total_`, with those below it).
 pub(super) fn memory(stat: &str) -> Option<Bytes> {
-    let value = |name: &str| {
-        let mut lines = stat.lines().filter_map(|line| line.split_once(' '));
-        let (_, value) = lines.find(|(known, _)| *known == name)?;
-        value.trim().parse::<u64>().ok()
-    };
+    let value = |name: &str| value(stat, name);
     let anonymous = value("total_rss").or_else(|| value("anon"))?;
     let shared = value("total_shmem").or_else(|| value("shmem"));
     Some(Bytes(anonymous.saturating_add(shared.unwrap_or_default())))
+}
+
+/// The number behind a name, in a text with one of each on a line.
+pub(super) fn value(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let (_, value) = lines.find(|(known, _)| *known == name)?;
+    value.trim().parse().ok()
 }
 
 /// CPU time so far: `cpuacct.usage` has nanoseconds, `cpu.stat` a line with microseconds.
@@ -51,9 +54,7 @@ pub(super) fn cpu(text: &str) -> Option<Duration> {
     if let Ok(nanos) = text.trim().parse() {
         return Some(Duration::from_nanos(nanos));
     }
-    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-    let (_, micros) = lines.find(|(name, _)| *name == "usage_usec")?;
-    Some(Duration::from_micros(micros.trim().parse().ok()?))
+    Some(Duration::from_micros(value(text, "usage_usec")?))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod pods;
 mod proxy;
 mod request;
 mod roster;
+mod sandbox;
 mod volume;
 
 use crate::container::Address;
@@ -42,6 +43,18 @@ pub use proxy::Notify;
 pub use proxy::Proxy;
 pub use roster::Made;
 pub use roster::Roster;
+pub use sandbox::CLIENT;
+pub use sandbox::Call;
+pub use sandbox::CallError;
+pub use sandbox::Counted;
+pub use sandbox::Mount;
+pub use sandbox::NO_TEST;
+pub use sandbox::ProcessLimit;
+pub use sandbox::Sandbox;
+pub use sandbox::SandboxError;
+pub use sandbox::Sandboxes;
+pub use sandbox::Setting;
+pub use sandbox::attend;
 
 /// Whether this is the address of a proxy of ours, which was the engine of a run inside a test.
 pub fn is_proxy(address: &Address) -> bool {

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::container::Thing;
 
@@ -17,6 +18,8 @@ pub struct Made {
     pub(super) slot: usize,
     /// What the engine calls it.
     pub(super) container: Arc<Thing>,
+    /// What of its CPU time is not of this test, since it was there before.
+    pub(super) cpu_before: Duration,
     /// Whether the engine has said that it runs, when it was asked.
     runs: AtomicBool,
 }
@@ -49,17 +52,23 @@ pub struct Roster {
 impl Roster {
     /// A test in this slot has made it.
     pub(super) fn add(&self, slot: usize, container: Thing) {
+        self.take_in(slot, container, Duration::ZERO);
+    }
+
+    /// The test in this slot has it, which may have used so much CPU time for others before.
+    pub fn take_in(&self, slot: usize, container: Thing, cpu_before: Duration) {
         let container = Arc::new(container);
         self.lock().push(Arc::new(Made {
             slot,
             container,
+            cpu_before,
             runs: AtomicBool::new(false),
         }));
         self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The test in this slot is over.
-    pub(super) fn forget(&self, slot: usize) {
+    pub fn forget(&self, slot: usize) {
         let mut made = self.lock();
         let before = made.len();
         made.retain(|one| one.slot != slot);

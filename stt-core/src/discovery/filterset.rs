@@ -23,6 +23,7 @@ use nextest_metadata::RustBinaryId;
 use nextest_metadata::RustTestBinaryKind;
 use nextest_metadata::TestCaseName;
 
+use crate::config::ContainerChoice;
 use crate::config::Filter;
 use crate::config::LimitsChoice;
 use crate::config::Origin;
@@ -40,6 +41,7 @@ use crate::times::TestTimes;
 
 use super::binary::BinaryKind;
 use super::binary::TestBinary;
+use super::choice::Choice;
 
 /// What decides about the limits, the ports and the retries of a test.
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ pub struct TestRules {
     rules: Vec<Rule>,
     /// The set of limits of a test of which no rule says anything.
     default: Option<Arc<Limits>>,
+    /// The image of the container of a test of which no rule says anything.
+    image: Option<Arc<str>>,
     /// What `default()` means in a filter; every test where there is none.
     default_filter: Option<CompiledExpr>,
 }
@@ -65,6 +69,7 @@ struct Rule {
     scripts: TestScripts,
     extra_args: Option<Arc<[String]>>,
     output: TestOutput,
+    container: Option<ContainerChoice>,
     origin: Origin,
 }
 
@@ -151,6 +156,7 @@ impl TestRules {
                 scripts: one.scripts.clone(),
                 extra_args: one.extra_args.clone(),
                 output: one.output,
+                container: one.container.clone(),
                 origin: one.origin.clone(),
             });
         }
@@ -158,6 +164,7 @@ impl TestRules {
         Ok(Self {
             rules,
             default,
+            image: None,
             default_filter: None,
         })
     }
@@ -166,6 +173,13 @@ impl TestRules {
     #[must_use]
     pub fn with_default_filter(mut self, filter: Option<CompiledExpr>) -> Self {
         self.default_filter = filter;
+        self
+    }
+
+    /// Says which image the container of a test has of which no override says anything.
+    #[must_use]
+    pub fn with_image(mut self, image: Option<Arc<str>>) -> Self {
+        self.image = image;
         self
     }
 
@@ -224,7 +238,8 @@ impl TestRules {
         let mut ports = Choice::new();
         let mut retries = Choice::new();
         let (mut times, mut scheduling) = (Vec::new(), Vec::new());
-        let (mut scripts, mut extra_args, mut output) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut scripts, mut extra_args) = (Vec::new(), Vec::new());
+        let (mut output, mut images) = (Vec::new(), Vec::new());
         for rule in &self.rules {
             let platform = rule.platform.as_ref();
             let target = &binary.platform;
@@ -262,8 +277,12 @@ impl TestRules {
             if !rule.output.is_empty() {
                 output.push((filter, rule.output));
             }
+            if let Some(ContainerChoice(image)) = &rule.container {
+                images.push((filter, image.as_ref()));
+            }
         }
         limits.add(None, self.default.as_ref());
+        images.push((None, self.image.as_ref()));
         BinaryRules {
             names,
             context,
@@ -275,6 +294,7 @@ impl TestRules {
             scripts,
             extra_args,
             output,
+            images,
         }
     }
 }
@@ -312,6 +332,8 @@ pub struct BinaryRules<'a> {
     extra_args: Vec<(Option<&'a CompiledExpr>, &'a Arc<[String]>)>,
     /// The same of when their output is shown.
     output: Vec<(Option<&'a CompiledExpr>, TestOutput)>,
+    /// The same of the images of their containers.
+    images: Vec<(Option<&'a CompiledExpr>, Option<&'a Arc<str>>)>,
 }
 
 impl<'a> BinaryRules<'a> {
@@ -360,6 +382,11 @@ impl<'a> BinaryRules<'a> {
         self.held(&self.extra_args, test).next().copied()
     }
 
+    /// The image of the container of a test; `None` where it runs outside.
+    pub fn image(&self, test: &str) -> Option<&'a Arc<str>> {
+        self.held(&self.images, test).next().copied().flatten()
+    }
+
     /// When the output of a test is shown, as far as that is its own.
     pub fn output(&self, test: &str) -> TestOutput {
         let held = self.held(&self.output, test);
@@ -377,45 +404,6 @@ impl<'a> BinaryRules<'a> {
             .iter()
             .filter(move |(filter, _)| filter.is_none_or(holds));
         held.map(|(_, value)| value)
-    }
-}
-
-/// What the rules say of one setting, for the tests of one binary.
-#[derive(Debug)]
-struct Choice<'a, T> {
-    /// Filters that hold for some of the tests, each with what these get.
-    open: Vec<(&'a CompiledExpr, Option<&'a Arc<T>>)>,
-    /// What all others get.
-    rest: Option<&'a Arc<T>>,
-    /// Whether no later rule can hold for a test of this binary.
-    closed: bool,
-}
-
-impl<'a, T> Choice<'a, T> {
-    fn new() -> Self {
-        Self {
-            open: Vec::new(),
-            rest: None,
-            closed: false,
-        }
-    }
-
-    /// Adds what a weaker rule says than those before. Without a filter it holds for every test.
-    fn add(&mut self, filter: Option<&'a CompiledExpr>, value: Option<&'a Arc<T>>) {
-        match filter {
-            _ if self.closed => {}
-            Some(filter) => self.open.push((filter, value)),
-            None => {
-                self.rest = value;
-                self.closed = true;
-            }
-        }
-    }
-
-    fn of(&self, names: &Names, context: EvalContext<'a>, test: &str) -> Option<&'a Arc<T>> {
-        let mut open = self.open.iter();
-        let first = open.find(|(filter, _)| names.is_in(filter, context, test));
-        first.map_or(self.rest, |(_, value)| *value)
     }
 }
 
@@ -460,7 +448,12 @@ impl Names {
     }
 
     /// Whether a filter holds for one of its tests.
-    fn is_in(&self, filter: &CompiledExpr, context: EvalContext<'_>, test: &str) -> bool {
+    pub(super) fn is_in(
+        &self,
+        filter: &CompiledExpr,
+        context: EvalContext<'_>,
+        test: &str,
+    ) -> bool {
         let query = TestQuery {
             binary_query: self.query(),
             test_name: &TestCaseName::new(test),

@@ -15,6 +15,7 @@ mod binary;
 mod cache;
 mod cargo;
 mod cargo_config;
+mod choice;
 mod doc_filter;
 mod doctests;
 mod environment;

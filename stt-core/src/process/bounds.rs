@@ -33,6 +33,14 @@ pub(super) fn of(limits: &Limits) -> Vec<ResourceLimit> {
     limits.into_iter().filter_map(set).collect()
 }
 
+/// The same for a child of somebody else: what each of these limits is called (`RLIMIT_*`), with its two values.
+pub fn carried(limits: &Limits) -> Vec<(u32, [u64; 2])> {
+    let limits = of(limits).into_iter();
+    let known =
+        limits.filter_map(|limit| Some((u32::try_from(limit.resource).ok()?, limit.values)));
+    known.collect()
+}
+
 /// The kernel counts in whole seconds here, and 0 would be a limit like any other.
 fn whole_seconds(time: Duration) -> u64 {
     let more = u64::from(time.subsec_nanos() > 0);

@@ -23,6 +23,7 @@ mod spawn;
 mod tests;
 
 pub use adopter::adopter;
+pub use bounds::carried;
 pub use control::Control;
 pub use control::EndOrder;
 pub use drive::DriveError;

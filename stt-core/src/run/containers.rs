@@ -28,6 +28,7 @@ use crate::containers::Lookup;
 use crate::containers::Made;
 use crate::containers::Notify;
 use crate::containers::Proxy;
+use crate::containers::Roster;
 use crate::containers::Scope;
 use crate::containers::clear;
 use crate::containers::find;
@@ -143,6 +144,13 @@ impl Containers {
         Counter::new(Arc::clone(self.proxy.roster()), Box::new(beyond))
     }
 
+    /// Containers that others of the run make at this engine are counted, and looked for at the end, with those of tests.
+    pub(crate) fn shared_with(&self, engine: &Address) -> Arc<Roster> {
+        // Where it is known already it is the same: both were found in one way.
+        drop(self.proxy.place().set(engine.clone()));
+        Arc::clone(self.proxy.roster())
+    }
+
     /// A test, or a script, begins in this slot, with a name for what it makes: the variables by which it finds the
     /// engine.
     pub(crate) fn begin(&self, slot: usize, name: String) -> Vec<(OsString, OsString)> {
@@ -182,21 +190,9 @@ impl Containers {
             late: Duration::ZERO,
             budget: self.budget,
         };
-        match in_own_thread(engine, scope) {
-            Ok(cleared) => {
-                for stuck in cleared.stuck {
-                    self.warn(queue, stuck.to_string(), None);
-                }
-                cleared.removed
-            }
-            Err(error) => {
-                let message = format!("containers of tests may be left: {}", chain(&error));
-                let label = key(&self.run);
-                let hint = format!("`docker -H {engine} ps -a --filter label={label}` shows them");
-                self.warn(queue, message, Some(hint));
-                Vec::new()
-            }
-        }
+        cleared(engine, scope, |message, hint| {
+            self.warn(queue, message, hint);
+        })
     }
 
     fn warn(&self, queue: &Queue, message: String, hint: Option<String>) {
@@ -205,6 +201,51 @@ impl Containers {
             queue.push(Event::Warning(Warning { message, hint }));
         }
     }
+}
+
+/// Removes what is in the scope, says what that was, and warns of what could not be removed.
+fn cleared(
+    engine: &Address,
+    scope: Scope<'_>,
+    mut warn: impl FnMut(String, Option<String>),
+) -> Vec<Thing> {
+    match in_own_thread(engine, scope) {
+        Ok(cleared) => {
+            for stuck in cleared.stuck {
+                warn(stuck.to_string(), None);
+            }
+            cleared.removed
+        }
+        Err(error) => {
+            let message = format!("containers of tests may be left: {}", chain(&error));
+            let label = key(scope.run);
+            let hint = format!("`docker -H {engine} ps -a --filter label={label}` shows them");
+            warn(message, Some(hint));
+            Vec::new()
+        }
+    }
+}
+
+/// Removes all that a run has at an engine, where no test of it is alive.
+pub(crate) fn clear_all(engine: &Address, run: &RunId, budget: Duration, queue: &Queue) {
+    let scope = Scope {
+        run,
+        test: None,
+        late: Duration::ZERO,
+        budget,
+    };
+    cleared(engine, scope, |message, hint| {
+        queue.push(Event::Warning(Warning { message, hint }));
+    });
+}
+
+/// What counts the containers of a list, all at one engine.
+pub(crate) fn counter(roster: Arc<Roster>, engine: &Address, queue: &Arc<Queue>) -> Counter {
+    let beyond = Doubts {
+        engine: Arc::new(OnceLock::from(engine.clone())),
+        queue: Arc::clone(queue),
+    };
+    Counter::new(roster, Box::new(beyond))
 }
 
 /// Containers of Podman's own command are below the test, and end with it as processes. What Podman has written down of
@@ -287,7 +328,7 @@ fn in_own_thread(engine: &Address, scope: Scope<'_>) -> Result<Cleared, EngineEr
 }
 
 /// What surrounds the tests.
-struct World<'a>(&'a Environment);
+pub(crate) struct World<'a>(pub(crate) &'a Environment);
 
 impl Lookup for World<'_> {
     fn var(&self, name: &str) -> Option<String> {

@@ -5,6 +5,7 @@ use std::io;
 use camino::Utf8PathBuf;
 
 use crate::config::UnknownLimits;
+use crate::containers::SandboxError;
 use crate::discovery::BinaryError;
 use crate::discovery::CargoConfigError;
 use crate::discovery::FiltersetError;
@@ -12,6 +13,7 @@ use crate::discovery::ListError;
 use crate::discovery::MessageError;
 use crate::discovery::MetadataError;
 use crate::discovery::RustcError;
+use crate::id::TestId;
 use crate::outcome::Exit;
 use crate::process::DriveError;
 use crate::process::SpawnError;
@@ -109,6 +111,23 @@ pub enum RunError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// There is no engine for tests in containers.
+    #[error("tests can't run in containers without an engine: {why}")]
+    NoEngine {
+        /// What there is instead.
+        why: String,
+    },
+    /// Tests can't run in containers.
+    #[error(transparent)]
+    Sandbox(SandboxError),
+    /// A test in a container can't find a socket of ours.
+    #[error(
+        "`{test}` has `ports` with `listen = true`, and can't have a socket of ours in its container"
+    )]
+    SocketsInside {
+        /// The test.
+        test: TestId,
     },
     /// A set of limits is not there.
     #[error(transparent)]

@@ -31,6 +31,11 @@ pub(crate) enum Event {
         /// How it went.
         end: Box<TestEnd>,
     },
+    /// The container of a slot's test is ready: its time begins only now.
+    Entered {
+        /// The slot.
+        slot: usize,
+    },
     /// The process of a script is gone.
     ScriptEnded {
         /// The script's number.

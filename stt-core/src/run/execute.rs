@@ -53,6 +53,7 @@ use crate::run::queue::Queue;
 use crate::run::reader;
 use crate::run::reader::FamilyReader;
 use crate::run::recorder::Recorder;
+use crate::run::sandbox;
 use crate::run::scripts::Backstage;
 use crate::run::scripts::ScriptRunner;
 use crate::run::scripts::Written;
@@ -68,7 +69,7 @@ use crate::run::suite::Suite;
 use crate::run::supervision::Note;
 use crate::run::tmpdir::OwnDir;
 use crate::run::unenforced::Means;
-use crate::run::unenforced::unenforced;
+use crate::run::unenforced::unenforced_of;
 use crate::run::watcher::Watch;
 use crate::run::watcher::Watcher;
 use crate::run::windup;
@@ -110,6 +111,8 @@ pub struct Job {
     pub membership: Option<Membership>,
     /// What scripts find in their environment, but for what each has for itself.
     pub script_env: Environment,
+    /// Our own program; `None` where no test is to run in a container.
+    pub program: Option<Utf8PathBuf>,
 }
 
 /// What is told, and what is captured.
@@ -165,6 +168,7 @@ impl Session {
     /// # Errors
     /// The system refuses threads or descriptors. Whatever happens later is part of the summary.
     pub fn execute(&self, job: Job, config: &Config, sink: &Sink) -> Result<Summary, RunError> {
+        let sandboxing = self.sandboxing(&job, config, sink)?;
         let began = self.clock.now();
         let queue = Arc::new(Queue::default());
         let selected = job.suite.selected();
@@ -180,6 +184,7 @@ impl Session {
         let backstage = Backstage::of(&job, scripts, setup_of_machine.threads)?;
         let places = setup_of_machine.threads + usize::from(backstage.is_some());
         let containers = self.containers_of(&job, places, config, sink);
+        let sandboxing = sandboxing.map(|own| own.beside(containers.as_ref()));
         let tmpdir = job.tmpdir;
         let membership = job.membership;
         if let Some(dir) = &tmpdir {
@@ -201,6 +206,7 @@ impl Session {
             leaks: config.run.leaks,
             style: Style::of(&job.manner, config),
             containers,
+            sandboxing,
             lookout: watched.then(Arc::default),
             oom: OomWatch::open(self.clock.now()),
             cores: cores(),
@@ -302,8 +308,7 @@ impl Session {
         };
         let suspects = job.plan.suspects.iter().map(|suspect| &suspect.index);
         let tests = job.plan.run.iter().chain(suspects);
-        let limits = tests.filter_map(|&test| job.suite.limits(test).map(Arc::as_ref));
-        for warning in unenforced(limits, means) {
+        for warning in unenforced_of(&job.suite, tests, means) {
             sink(report::Event::Warning(warning));
         }
     }
@@ -373,10 +378,7 @@ impl Session {
         let reader = FamilyReader::new(
             Arc::clone(&self.family),
             places.collect(),
-            shared
-                .containers
-                .as_ref()
-                .map(|own| own.counter(&shared.queue)),
+            sandbox::counter_of(shared),
             self.clock,
             config.guard.clone(),
             shared.cores,

@@ -311,6 +311,7 @@ impl Machine {
             }
             Event::Signal(signal) => self.signalled(signal, now, &mut actions),
             Event::Standing(standing) => self.stands(standing, &mut actions),
+            Event::Entered { slot } => self.entered(slot, now),
             Event::Claimed { test } => self.rights.granted(test),
             Event::PortTaken { test, port, holder } => {
                 self.port_taken(test, port, holder, &mut actions);

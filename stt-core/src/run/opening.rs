@@ -106,6 +106,7 @@ pub fn config_hash(config: &Config) -> ContentHash {
         let starts = (
             wrapper.as_ref().map(|wrapper| &wrapper.command),
             &one.extra_args,
+            &one.container,
         );
         (filter, &one.platform, sets, starts)
     });
@@ -117,6 +118,7 @@ pub fn config_hash(config: &Config) -> ContentHash {
         run.leaks,
         run.tmpdir,
         default,
+        (&config.container.image, &config.container.network),
         overrides.collect::<Vec<_>>(),
     );
     ContentHash::of(format!("{parts:?}").as_bytes())

@@ -178,6 +178,7 @@ impl Session {
         let metadata = workspace.take_answer();
         let rules = TestRules::new(&config.overrides, default, &metadata);
         let rules = rules.map_err(RunError::Filters)?;
+        let rules = rules.with_image(config.container.image.clone());
         Ok(rules.in_workspace(&workspace.root, &workspace.target_dir))
     }
 

@@ -32,6 +32,7 @@ impl Queue {
                 lanes.urgent.push_back(event);
             }
             Event::Ended { .. }
+            | Event::Entered { .. }
             | Event::ScriptEnded { .. }
             | Event::Claimed { .. }
             | Event::PortTaken { .. }
@@ -79,6 +80,7 @@ impl Queue {
         let warnings = waiting.into_iter().filter_map(|event| match event {
             Event::Warning(warning) => Some(warning),
             Event::Ended { .. }
+            | Event::Entered { .. }
             | Event::ScriptEnded { .. }
             | Event::Claimed { .. }
             | Event::PortTaken { .. }

@@ -55,6 +55,9 @@ use crate::run::event::TestEnd;
 use crate::run::ports;
 use crate::run::queue::Queue;
 use crate::run::recorder;
+use crate::run::sandbox;
+use crate::run::sandbox::Room;
+use crate::run::sandbox::Sandboxing;
 use crate::run::scripts::Written;
 use crate::run::settle;
 use crate::run::settle::Facts;
@@ -91,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) style: Style,
     /// What stands in front of the container engine; `None` where nothing does.
     pub(crate) containers: Option<Containers>,
+    /// What tests in containers need; `None` where there are none.
+    pub(crate) sandboxing: Option<Sandboxing>,
     /// Where the sampler waits; `None` when nobody watches.
     pub(crate) lookout: Option<Arc<Lookout>>,
     /// What tells a test that the kernel killed for want of memory from others.
@@ -165,6 +170,7 @@ impl Slot {
             capture,
             success_output: false,
             told: false,
+            room: Room::default(),
         };
         let thread = thread::Builder::new()
             .name(format!("stt-slot-{number}"))
@@ -204,6 +210,8 @@ struct Worker {
     success_output: bool,
     /// Whether it was told that tests run outside of a control group.
     told: bool,
+    /// The container of its tests.
+    room: Room,
 }
 
 impl Worker {
@@ -217,6 +225,7 @@ impl Worker {
                 end: Box::new(end),
             });
         }
+        self.room.close(self.shared.sandboxing.as_ref());
     }
 
     /// Runs one test to its end.
@@ -260,22 +269,44 @@ impl Worker {
         }
         let stdio = shared.style.stdio;
         self.capture.reset();
-        let held = self.make_ready(shared.suite.limits(order.test).map(AsRef::as_ref));
+        let limits = shared.suite.limits(order.test);
+        let terms = shared.terms(order, id);
+        let image = shared.suite.image(order.test);
+        let inside = image.and(shared.sandboxing.as_ref());
+        if let (Some(image), Some(own)) = (image, inside) {
+            let kind = (image, limits.map(AsRef::as_ref));
+            command = match self.room.enter(own, (self.number, id), kind, &command) {
+                Ok(client) => client,
+                Err(reason) => return self.refuse(reason),
+            };
+            shared.queue.push(Event::Entered { slot: self.number });
+        }
+        // Those of a test in a container are its container's.
+        let held = self.make_ready(limits.map(AsRef::as_ref).filter(|_| inside.is_none()));
         self.control.hand_over(sockets);
         match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => {
-                let limits = shared.suite.limits(order.test);
-                let held = child.held(held);
+                let held = inside.map_or_else(|| child.held(held), |_| sandbox::held(limits));
                 let started = shared.clock.now();
                 self.begin(&child, limits, held, started);
-                let terms = shared.terms(order, id);
                 let output = &mut self.capture;
                 let (control, family) = (&self.control, &shared.family);
-                let ended = drive(child, control, output, &terms, family, &shared.clock);
+                let mut ended = drive(child, control, output, &terms, family, &shared.clock);
                 ports::name_strangers(&shared, id, &numbers);
-                self.end(ended, id, limits.map(Arc::as_ref), held, started)
+                if let Some(own) = inside {
+                    let (time, clock) = (terms.leak_timeout, &shared.clock);
+                    if let Err(reason) = self.room.leave(own, &mut ended, time, clock) {
+                        self.desk.end();
+                        return not_started(settle::could_not_start(reason));
+                    }
+                }
+                let kind = (limits.map(Arc::as_ref), held, inside.is_some());
+                self.end(ended, id, kind, started)
             }
-            Err(error) => not_started(settle::not_started(&error)),
+            Err(error) => {
+                self.room.close(inside);
+                not_started(settle::not_started(&error))
+            }
         }
     }
 
@@ -327,12 +358,15 @@ impl Worker {
         &mut self,
         ended: Ended,
         id: &TestId,
-        limits: Option<&Limits>,
-        held: Held,
+        (limits, held, is_inside): (Option<&Limits>, Held, bool),
         started: Moment,
     ) -> TestEnd {
         let peak = self.desk.end();
-        let resources = settle::resources(&ended, peak);
+        let (peak, resources) = if is_inside {
+            sandbox::used(&ended, peak)
+        } else {
+            (peak, settle::resources(&ended, peak))
+        };
         let containers = self.shared.containers.as_ref();
         let containers = containers.map(|own| own.end(self.number, id, &self.shared.queue));
         if self.shared.style.tells_of_containers {

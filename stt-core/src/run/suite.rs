@@ -69,6 +69,8 @@ struct Case {
     extra_args: Option<Arc<[String]>>,
     /// When its output is shown, as far as that is its own.
     output: TestOutput,
+    /// The image of its container; `None` where it runs outside.
+    image: Option<Arc<str>>,
 }
 
 impl Suite {
@@ -113,6 +115,7 @@ impl Suite {
                     scripts: rules.scripts(&test.name).map(Box::new),
                     extra_args: rules.extra_args(&test.name).cloned(),
                     output: rules.output(&test.name),
+                    image: rules.image(&test.name).cloned(),
                 });
             }
         }
@@ -168,6 +171,11 @@ impl Suite {
             binary: self.binaries[tests[0].0].id.clone(),
             tests: tests.iter().map(|(_, name)| Arc::clone(name)).collect(),
         })
+    }
+
+    /// Whether a test is to run in a container.
+    pub fn uses_containers(&self) -> bool {
+        (0..self.len()).any(|test| self.image(test).is_some())
     }
 
     /// How many tests are selected, ignored ones included.
@@ -306,6 +314,30 @@ impl Suite {
     pub(crate) fn is_watched(&self) -> bool {
         let mut limits = self.cases.iter().filter_map(|case| case.limits.as_deref());
         limits.any(limited::is_watched)
+    }
+
+    /// The image of the container of a test; `None` where it runs outside. Documentation tests do: what runs them is a
+    /// compiler.
+    pub(crate) fn image(&self, test: usize) -> Option<&Arc<str>> {
+        let image = self.cases[test].image.as_ref();
+        image.filter(|_| self.binary(test).doctests.is_none())
+    }
+
+    /// Whether a container was wanted for a test that can't run in one.
+    pub(crate) fn stays_outside(&self, test: usize) -> bool {
+        self.cases[test].image.is_some() && self.image(test).is_none()
+    }
+
+    /// The binary of a test.
+    pub(crate) fn binary(&self, test: usize) -> &TestBinary {
+        &self.binaries[self.cases[test].binary]
+    }
+
+    /// Whether something else than its binary is started for a test.
+    pub(crate) fn is_wrapped(&self, test: usize) -> bool {
+        let scripts = self.cases[test].scripts.as_deref();
+        let wrapper = scripts.is_some_and(|scripts| scripts.run_wrapper.is_some());
+        wrapper || self.binary(test).runner.is_some()
     }
 
     /// The group of a test.

@@ -1,10 +1,13 @@
 //! Which limits can't be enforced where the run is, by name: none is dropped silently. Pure.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::guard::limited;
 use crate::limits::Limits;
 use crate::report::Warning;
+use crate::run::suite::Suite;
 
 /// What limits can be enforced with.
 #[derive(Clone, Copy, Debug)]
@@ -17,12 +20,23 @@ pub(crate) struct Means {
     pub(crate) cpu_shares: bool,
 }
 
-/// What a person should know of the limits of the tests that are to run: a warning for each set and each means
-/// that is missing.
-pub(crate) fn unenforced<'a>(
-    limits: impl IntoIterator<Item = &'a Limits>,
+/// What a person should know of the limits of these tests, inside of containers and outside.
+pub(crate) fn unenforced_of<'a>(
+    suite: &Suite,
+    tests: impl Iterator<Item = &'a usize>,
     means: Means,
 ) -> Vec<Warning> {
+    let limits = |test: &usize| suite.limits(*test).map(Arc::as_ref);
+    let is_inside = |test: &&usize| suite.image(**test).is_some();
+    let (inside, outside): (Vec<_>, Vec<_>) = tests.partition(is_inside);
+    let mut warnings = unenforced(outside.into_iter().filter_map(limits), means);
+    warnings.extend(unenforced_inside(inside.into_iter().filter_map(limits)));
+    warnings
+}
+
+/// What a person should know of the limits of the tests that are to run: a warning for each set and each means
+/// that is missing.
+fn unenforced<'a>(limits: impl IntoIterator<Item = &'a Limits>, means: Means) -> Vec<Warning> {
     let sets: BTreeMap<&str, &Limits> = limits
         .into_iter()
         .map(|limits| (&*limits.name, limits))
@@ -54,6 +68,18 @@ pub(crate) fn unenforced<'a>(
         ]
     });
     warnings.flatten().collect()
+}
+
+/// Warns of each of these sets of limits that holds less in a container. No engine counts what goes to disks so that a test
+/// could be judged by it.
+fn unenforced_inside<'a>(limits: impl IntoIterator<Item = &'a Limits>) -> Vec<Warning> {
+    let written = limits.into_iter().filter(|set| set.written.is_some());
+    let names: BTreeSet<&str> = written.map(|set| &*set.name).collect();
+    let warning = |name| Warning {
+        message: format!("`written` of limits `{name}` is not enforced in containers"),
+        hint: None,
+    };
+    names.into_iter().map(warning).collect()
 }
 
 #[cfg(test)]
@@ -95,6 +121,16 @@ mod tests {
         assert_eq!(
             told(true, true, false),
             ["the CPU share of limits `fast` is not enforced: only a control group can do that"]
+        );
+        let disk = Limits {
+            written: Some(Bytes(1)),
+            ..set("disk")
+        };
+        let inside = unenforced_inside([&fast, &disk, &disk]);
+        let inside: Vec<_> = inside.into_iter().map(|warning| warning.message).collect();
+        assert_eq!(
+            inside,
+            ["`written` of limits `disk` is not enforced in containers"]
         );
         let all = told(false, false, false);
         assert_eq!(all.len(), 3, "{all:?}");

@@ -25,6 +25,7 @@ use crate::run::error::chain;
 use crate::run::execute::Job;
 use crate::run::execute::Stage;
 use crate::run::machine::Stopped;
+use crate::run::sandbox;
 use crate::run::scripts::ScriptRunner;
 use crate::run::session::SWEEP;
 use crate::run::settle;
@@ -128,8 +129,7 @@ impl Session {
         let swept = self
             .family
             .sweep(&self.clock, self.clock.now().saturating_add(SWEEP));
-        let containers = shared.containers.as_ref();
-        let swept_containers = containers.map(|own| own.finish(&queue)).unwrap_or_default();
+        let swept_containers = sandbox::finish(&shared);
         let gone = self.clock.now();
         if let Some(watcher) = watcher {
             watcher.finish();

@@ -5,12 +5,13 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 78] = [
+pub(crate) const PURE: [&str; 85] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/merge",
     "checkpoint/resume",
     "config/bare",
+    "config/container",
     "config/expression",
     "config/filter",
     "config/groups",
@@ -33,6 +34,11 @@ pub(crate) const PURE: [&str; 78] = [
     "containers/label",
     "containers/naming",
     "containers/request",
+    "containers/sandbox/elf",
+    "containers/sandbox/exit",
+    "containers/sandbox/frames",
+    "containers/sandbox/idle",
+    "containers/sandbox/spec",
     "containers/volume",
     "coordinator/live",
     "coordinator/ownership",
@@ -40,6 +46,7 @@ pub(crate) const PURE: [&str; 78] = [
     "coordinator/share",
     "coordinator/turn",
     "discovery/archive",
+    "discovery/choice",
     "discovery/doc_filter",
     "discovery/environment",
     "discovery/expressions",

@@ -140,6 +140,25 @@ fn a_limit_of_time_is_a_deadline_which_a_pause_moves() {
 }
 
 #[test]
+fn the_time_of_a_test_in_a_container_begins_when_that_is_ready() {
+    let limits = Limits {
+        time: Some(5 * SECOND),
+        ..fast()
+    };
+    let mut machine = limited(2, &limits);
+    machine.handle(Event::Tick, SECOND);
+    machine.handle(Event::Entered { slot: 0 }, 4 * SECOND);
+    // Of the other slot's test it began at once.
+    let reason = hit(Exceeded::Time { limit: 5 * SECOND });
+    let ended = ends(&machine.handle(Event::Tick, 6 * SECOND));
+    assert_eq!(ended, [(1, reason.clone(), 10 * SECOND)]);
+    let ended = ends(&machine.handle(Event::Tick, 9 * SECOND));
+    assert_eq!(ended, [(0, reason, 10 * SECOND)]);
+    // Nobody is in a slot that is not there.
+    machine.handle(Event::Entered { slot: 7 }, 9 * SECOND);
+}
+
+#[test]
 fn who_is_being_ended_is_killed_for_what_cant_wait_and_keeps_its_reason() {
     let limits = Limits {
         time: Some(SECOND),

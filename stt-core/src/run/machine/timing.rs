@@ -89,6 +89,13 @@ impl Machine {
         self.end_all(Unfinished::Stopped, self.times.grace, actions);
     }
 
+    /// The time of a test begins only now: before, its container was made.
+    pub(super) fn entered(&mut self, slot: usize, now: Moment) {
+        if let Some(running) = self.slots.get_mut(slot) {
+            running.started = now;
+        }
+    }
+
     /// Stops the groups, every timer and then ourselves.
     pub(super) fn suspend(&mut self, now: Moment, actions: &mut Vec<Action>) {
         if self.paused.is_none() {

@@ -5,6 +5,7 @@
 //! median, and what counts are the ratios.
 
 mod bare;
+mod inside;
 mod measure;
 mod table;
 mod workspace;
@@ -36,15 +37,22 @@ const VARIANTS: [(&str, &[&str]); 6] = [
     reason = "the table is what it is for"
 )]
 fn main() -> ExitCode {
-    let (tests, rounds) = match options(std::env::args().skip(1)) {
+    let inside = std::env::args()
+        .nth(1)
+        .is_some_and(|first| first == "inside");
+    let args = std::env::args().skip(1 + usize::from(inside));
+    let (tests, rounds) = match options(args) {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("{message}\nusage: bench [--tests N] [--rounds N]");
+            eprintln!("{message}\nusage: bench [inside] [--tests N] [--rounds N]");
             return ExitCode::from(2);
         }
     };
     eprintln!("building {tests} tests in 4 binaries, and cargo-stt");
     let workspace = Workspace::build(tests);
+    if inside {
+        return in_containers(&workspace, rounds);
+    }
     let nextest = workspace.has_nextest();
     if !nextest {
         eprintln!("SKIPPED: cargo-nextest is not installed, nothing to compare with");
@@ -67,6 +75,25 @@ fn main() -> ExitCode {
         }
     }
     println!("{}", table::render(&rows, tests));
+    ExitCode::SUCCESS
+}
+
+/// What tests cost in a container that is used again.
+#[expect(clippy::print_stdout, reason = "the table is what it is for")]
+fn in_containers(workspace: &Workspace, rounds: usize) -> ExitCode {
+    let Some(mut costs) = inside::run(workspace, rounds) else {
+        return ExitCode::FAILURE;
+    };
+    let engine = inside::median(&mut costs.engine);
+    println!("in a container that is used again, for each test (medians of {rounds} rounds)");
+    for (name, values) in [
+        ("docker exec", &mut vec![engine]),
+        ("cargo stt, the whole run", &mut costs.ours),
+        ("cargo stt, a test alone", &mut costs.ours_alone),
+    ] {
+        let cost = inside::median(values);
+        println!("{name:<26} {:7.1} ms {:5.2} ×", cost * 1e3, cost / engine);
+    }
     ExitCode::SUCCESS
 }
 

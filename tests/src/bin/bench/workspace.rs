@@ -66,6 +66,11 @@ impl Workspace {
         tests
     }
 
+    /// Where it lies.
+    pub(crate) fn root(&self) -> &camino::Utf8Path {
+        &self.root
+    }
+
     /// A command in this workspace, as if from a shell.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         outside(program, &self.root)
