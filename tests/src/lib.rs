@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a laboratory that runs the built `cargo-stt` against a fixture, apart
 //! from everything else on the machine.
 
+mod bare;
 mod built;
 mod dump;
 mod engine;
@@ -16,10 +17,12 @@ mod report;
 mod running;
 pub mod siege;
 mod skipped;
+mod stopwatch;
 mod stt;
 mod town;
 mod wait;
 
+pub use bare::bare_loop;
 pub use built::cargo;
 pub use built::cargo_stt;
 pub use built::target_dir;
@@ -49,6 +52,8 @@ pub use report::Results;
 pub use report::id_of;
 pub use running::Running;
 pub use skipped::skipped;
+pub use stopwatch::Spent;
+pub use stopwatch::Stopwatch;
 pub use stt::Stt;
 pub use town::Town;
 pub use wait::DEADLINE;

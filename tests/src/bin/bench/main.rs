@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     // The first round only warms the page cache.
     for round in 0..=rounds {
         eprintln!("round {round} of {rounds}");
-        let mut figures = vec![bare::run(&workspace, threads)];
+        let mut figures = vec![bare::run(&workspace)];
         figures.extend(VARIANTS.iter().map(|(_, flags)| stt(&workspace, flags)));
         figures
             .extend(nextest.then(|| measure::command(workspace.nextest(), Runner::Alone).figures));

@@ -6,11 +6,9 @@ use std::process::Stdio;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 
-use nix::sys::resource::Usage;
-use nix::sys::resource::UsageWho;
-use nix::sys::resource::getrusage;
+use stt_tests::Spent;
+use stt_tests::Stopwatch;
 
 /// What was measured in one round.
 #[derive(Clone, Copy, Debug)]
@@ -25,57 +23,24 @@ pub(crate) struct Figures {
     pub(crate) tests_alone: Option<f64>,
 }
 
+impl Figures {
+    /// Time alone.
+    pub(crate) fn of(spent: Spent) -> Self {
+        Self {
+            wall: spent.wall,
+            cpu: spent.cpu,
+            peak_rss: None,
+            tests_alone: None,
+        }
+    }
+}
+
 /// A command that was measured.
 pub(crate) struct Measured {
     /// What it cost.
     pub(crate) figures: Figures,
     /// What it wrote.
     pub(crate) stdout: String,
-}
-
-/// Measures what happens between its start and its stop.
-pub(crate) struct Stopwatch {
-    start: Instant,
-    cpu: f64,
-}
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "time is what is measured")]
-    pub(crate) fn start() -> Self {
-        Self {
-            start: Instant::now(),
-            cpu: cpu_so_far(),
-        }
-    }
-
-    pub(crate) fn stop(self, peak_rss: Option<u64>) -> Figures {
-        Figures {
-            wall: self.start.elapsed().as_secs_f64(),
-            cpu: cpu_so_far() - self.cpu,
-            peak_rss,
-            tests_alone: None,
-        }
-    }
-}
-
-/// CPU time of ourselves and of all children that were waited for (`getrusage(2)`), in seconds.
-fn cpu_so_far() -> f64 {
-    let of = |who| {
-        let usage: Usage = getrusage(who).expect("getrusage knows both");
-        [usage.user_time(), usage.system_time()]
-            .map(seconds)
-            .iter()
-            .sum::<f64>()
-    };
-    of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a few hours of microseconds fit exactly"
-)]
-fn seconds(time: nix::sys::time::TimeVal) -> f64 {
-    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
 }
 
 /// Which processes are the runner.
@@ -107,7 +72,10 @@ pub(crate) fn command(mut command: Command, runner: Runner) -> Measured {
         done.store(true, Ordering::Relaxed);
         (status, watcher.join().expect("it only reads"))
     });
-    let figures = watch.stop(peak);
+    let figures = Figures {
+        peak_rss: peak,
+        ..Figures::of(watch.stop())
+    };
     let stdout = String::from_utf8_lossy(&text).into_owned();
     assert!(status.success(), "{command:?}: {status}\n{stdout}");
     Measured { figures, stdout }

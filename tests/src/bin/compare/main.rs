@@ -1,4 +1,5 @@
-//! Whether three runners agree on a suite that somebody else wrote, and how long each takes:
+//! Whether three runners agree on a suite that somebody else wrote, and how long each takes, beside a bare
+//! loop over the same tests:
 //! `cargo run --release -p stt-tests --bin compare -- [--rounds N] [CARGO FLAGS] DIR…`.
 //!
 //! Each directory holds a package or a workspace. `cargo test`, `cargo nextest run` and `cargo stt` run it
@@ -16,6 +17,7 @@ mod table;
 use std::process::ExitCode;
 
 use options::Options;
+use results::Compared;
 
 #[expect(
     clippy::print_stdout,
@@ -36,18 +38,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut all_equal = true;
+    let mut all = Vec::new();
     for dir in &options.dirs {
         match runners::compare(dir, &options) {
             Ok(compared) => {
-                all_equal &= compared.is_equal();
                 println!("{}", table::render(dir.as_str(), &compared));
+                all.push(compared);
             }
-            Err(why) => {
-                all_equal = false;
-                println!("{dir}\n  not compared: {why}\n");
-            }
+            Err(why) => println!("{dir}\n  not compared: {why}\n"),
         }
     }
+    println!("{}", table::together(&all));
+    let all_equal = all.len() == options.dirs.len() && all.iter().all(Compared::is_equal);
     ExitCode::from(u8::from(!all_equal))
 }

@@ -187,6 +187,7 @@ mod tests {
             id: "app::it".into(),
             target: "it".into(),
             program: "/t/it-1".into(),
+            dir: "/w".into(),
         }
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use stt_tests::Spent;
+
 /// How a test ended, as far as all runners have a word for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
@@ -38,6 +40,9 @@ pub(crate) fn count(results: &Results, verdict: Verdict) -> usize {
 pub(crate) struct Compared {
     /// In the order of the columns of a difference.
     pub(crate) runs: Vec<Run>,
+    /// What the fastest round of a bare loop cost: the build, which has nothing to do, and then the start
+    /// and the end of each test. No runner that gives each test a process can be faster.
+    pub(crate) bare: Option<Spent>,
 }
 
 /// One runner over one suite.
@@ -47,8 +52,8 @@ pub(crate) struct Run {
     pub(crate) name: &'static str,
     /// What it said, or why that is not known.
     pub(crate) results: Result<Results, String>,
-    /// Its best time, in seconds.
-    pub(crate) wall: Option<f64>,
+    /// What its fastest round cost.
+    pub(crate) spent: Option<Spent>,
     /// What else its reader should know.
     pub(crate) notes: Vec<String>,
 }
@@ -79,6 +84,17 @@ impl Compared {
             .collect()
     }
 
+    /// How many tests there are, the ignored ones among them.
+    pub(crate) fn tests(&self) -> usize {
+        let tests: BTreeSet<&Test> = self.known().flat_map(|(_, run)| run.keys()).collect();
+        tests.len()
+    }
+
+    /// What a runner's fastest round cost.
+    pub(crate) fn spent(&self, name: &str) -> Option<Spent> {
+        self.runs.iter().find(|run| run.name == name)?.spent
+    }
+
     /// Whether all runs are known and say the same.
     pub(crate) fn is_equal(&self) -> bool {
         self.known().count() == self.runs.len() && self.differences().is_empty()
@@ -94,7 +110,10 @@ pub(crate) mod tests {
         Run {
             name,
             results: Ok(results.iter().map(|(name, is)| (test(name), *is)).collect()),
-            wall: Some(2.0),
+            spent: Some(Spent {
+                wall: 2.0,
+                cpu: 3.0,
+            }),
             notes: Vec::new(),
         }
     }
@@ -108,6 +127,7 @@ pub(crate) mod tests {
                 run("x", &[("a", Passed), ("b", Passed)]),
                 run("y", &[("a", Passed), ("b", Failed), ("c", Passed)]),
             ],
+            bare: None,
         };
         let differences = compared.differences();
         let names: Vec<&str> = differences.iter().map(|((_, name), _)| &name[..]).collect();

@@ -1,14 +1,17 @@
 //! The three runners over one suite: first their results, then their times, side by side.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
-use std::time::Instant;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use tempfile::TempDir;
 
+use stt_tests::Spent;
+use stt_tests::Stopwatch;
+use stt_tests::bare_loop;
 use stt_tests::cargo;
 use stt_tests::cargo_stt;
 use stt_tests::outside;
@@ -21,6 +24,8 @@ use crate::recorder;
 use crate::results::Compared;
 use crate::results::Results;
 use crate::results::Run;
+use crate::results::Test;
+use crate::results::Verdict;
 
 /// Runs the suite in `dir` under each runner.
 ///
@@ -30,6 +35,9 @@ pub(crate) fn compare(dir: &Utf8Path, options: &Options) -> Result<Compared, Str
     let suite = Suite { dir, options };
     let binaries = suite.build()?;
     let (stt, notes) = suite.results_of_stt();
+    let started = stt
+        .as_ref()
+        .map_or_else(|_| Vec::new(), |results| starts(&binaries, results));
     let mut runs = vec![
         Run::new("cargo test", suite.results_of_cargo(&binaries)),
         Run::new("nextest", suite.results_of_nextest()),
@@ -38,14 +46,42 @@ pub(crate) fn compare(dir: &Utf8Path, options: &Options) -> Result<Compared, Str
             ..Run::new("stt", stt)
         },
     ];
+    let mut bare = None;
     for _ in 0..options.rounds {
         let commands = [suite.cargo_test(), suite.nextest(), suite.stt()];
         for (run, command) in runs.iter_mut().zip(commands) {
-            let wall = time(command);
-            run.wall = Some(run.wall.map_or(wall, |best| best.min(wall)));
+            let watch = Stopwatch::start();
+            silently(command);
+            run.spent = Some(fastest(run.spent, watch.stop()));
         }
+        let watch = Stopwatch::start();
+        silently(suite.build_alone());
+        bare_loop(&started, bare_start, |_, _| ());
+        bare = Some(fastest(bare, watch.stop()));
     }
-    Ok(Compared { runs })
+    Ok(Compared { runs, bare })
+}
+
+fn fastest(best: Option<Spent>, spent: Spent) -> Spent {
+    best.filter(|best| best.wall <= spent.wall).unwrap_or(spent)
+}
+
+/// The tests that were run, each with its binary.
+fn starts<'a>(binaries: &'a [Binary], results: &Results) -> Vec<(&'a Binary, String)> {
+    let by_id: BTreeMap<&str, &Binary> = binaries.iter().map(|one| (&one.id[..], one)).collect();
+    let run = |((id, name), verdict): (&Test, &Verdict)| {
+        let binary = by_id.get(&id[..])?;
+        (*verdict != Verdict::Ignored).then(|| (*binary, name.clone()))
+    };
+    results.iter().filter_map(run).collect()
+}
+
+fn bare_start((binary, name): &(&Binary, String)) -> Command {
+    let mut command = outside(&binary.program, &binary.dir);
+    command
+        .args(["--exact", name, "--nocapture"])
+        .env("CARGO_MANIFEST_DIR", &binary.dir);
+    command
 }
 
 impl Run {
@@ -53,7 +89,7 @@ impl Run {
         Self {
             name,
             results,
-            wall: None,
+            spent: None,
             notes: Vec::new(),
         }
     }
@@ -69,17 +105,21 @@ impl Suite<'_> {
     fn build(&self) -> Result<Vec<Binary>, String> {
         let metadata = ["metadata", "--no-deps", "--format-version=1"];
         let metadata = output(self.cargo(&metadata, false))?;
-        let build = [
-            "test",
-            "--no-run",
-            "--message-format=json-render-diagnostics",
-        ];
-        let messages = output(self.cargo(&build, true))?;
+        let messages = output(self.build_alone())?;
         if !messages.status.success() {
             return Err(format!("the build failed:\n{}", end_of(&messages.stderr)));
         }
         build::binaries(&text(&metadata.stdout), &text(&messages.stdout))
             .ok_or_else(|| "cargo's messages can't be read".to_owned())
+    }
+
+    fn build_alone(&self) -> Command {
+        let build = [
+            "test",
+            "--no-run",
+            "--message-format=json-render-diagnostics",
+        ];
+        self.cargo(&build, true)
     }
 
     fn results_of_cargo(&self, binaries: &[Binary]) -> Result<Results, String> {
@@ -185,17 +225,18 @@ fn output(mut command: Command) -> Result<Output, String> {
     output.map_err(|error| format!("{command:?}: {error}"))
 }
 
-/// How long a command takes, in seconds; nobody reads what it says.
-#[expect(clippy::disallowed_methods, reason = "time is what is measured")]
-fn time(mut command: Command) -> f64 {
-    let start = Instant::now();
+/// Runs a command; nobody reads what it says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "other runners are no children of stt's"
+)]
+fn silently(mut command: Command) {
     let status = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
     status.expect("it has started before");
-    start.elapsed().as_secs_f64()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -2,38 +2,81 @@
 
 use std::fmt::Write as _;
 
+use stt_tests::Spent;
+
 use crate::results::Compared;
 use crate::results::Verdict;
 use crate::results::count;
 
 /// The table; the ratio is the time to that of nextest.
 pub(crate) fn render(suite: &str, compared: &Compared) -> String {
-    let mut text = format!("{suite}\n");
-    let heads = ["passed", "failed", "ignored", "wall s", "x nextest"];
-    let _ = write!(text, "{:<12}", "");
-    for head in heads {
+    let mut text = format!("{suite}\n{:<12}", "");
+    for head in [
+        "passed",
+        "failed",
+        "ignored",
+        "wall s",
+        "CPU s",
+        "x nextest",
+    ] {
         let _ = write!(text, "{head:>10}");
     }
     text.push('\n');
-    let nextest = compared.runs.iter().find(|run| run.name == "nextest");
-    let base = nextest.and_then(|run| run.wall);
+    let base = compared.spent("nextest");
     for run in &compared.runs {
-        let _ = write!(text, "  {:<10}", run.name);
-        for verdict in [Verdict::Passed, Verdict::Failed, Verdict::Ignored] {
-            let cell = match &run.results {
-                Ok(results) => count(results, verdict).to_string(),
-                Err(_) => "-".to_owned(),
-            };
-            let _ = write!(text, "{cell:>10}");
-        }
-        let ratio = run.wall.zip(base).map(|(wall, base)| wall / base);
-        for (value, digits) in [(run.wall, 3), (ratio, 2)] {
-            let cell = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
-            let _ = write!(text, "{cell:>10}");
-        }
-        text.push('\n');
+        let counts = [Verdict::Passed, Verdict::Failed, Verdict::Ignored].map(|verdict| {
+            let results = run.results.as_ref().ok()?;
+            Some(count(results, verdict))
+        });
+        row(&mut text, run.name, counts, run.spent, base);
     }
+    row(&mut text, "bare loop", [None; 3], compared.bare, base);
     text.push_str(&agreement(compared));
+    text
+}
+
+fn row(
+    text: &mut String,
+    name: &str,
+    counts: [Option<usize>; 3],
+    spent: Option<Spent>,
+    base: Option<Spent>,
+) {
+    let _ = write!(text, "  {name:<10}");
+    let mut cell = |cell: Option<String>| {
+        let _ = write!(text, "{:>10}", cell.as_deref().unwrap_or("-"));
+    };
+    for count in counts {
+        cell(count.map(|count| count.to_string()));
+    }
+    cell(spent.map(|spent| format!("{:.3}", spent.wall)));
+    cell(spent.map(|spent| format!("{:.2}", spent.cpu)));
+    cell(ratio(spent, base).map(|ratio| format!("{ratio:.2}")));
+    text.push('\n');
+}
+
+fn ratio(spent: Option<Spent>, base: Option<Spent>) -> Option<f64> {
+    Some(spent?.wall / base?.wall)
+}
+
+/// What all suites say together: how many they are, whether they agree, and how the times compare.
+pub(crate) fn together(all: &[Compared]) -> String {
+    let tests: usize = all.iter().map(Compared::tests).sum();
+    let equal = all.iter().filter(|one| one.is_equal()).count();
+    let mut text = format!("{tests} tests; suites: {}; equal: {equal}", all.len());
+    let of = |one: &Compared| ratio(one.spent("stt"), one.spent("nextest"));
+    let ratios: Vec<f64> = all.iter().filter_map(of).collect();
+    let sum = |name: &str| -> f64 {
+        let spent = all.iter().filter_map(|one| one.spent(name));
+        spent.map(|spent| spent.wall).sum()
+    };
+    if let Some(largest) = ratios.iter().copied().reduce(f64::max) {
+        let _ = write!(
+            text,
+            "; stt x nextest: {:.2} of all time, {largest:.2} at most",
+            sum("stt") / sum("nextest")
+        );
+    }
     text
 }
 
@@ -85,16 +128,28 @@ mod tests {
                 run("nextest", &[("a", Passed), ("b", Ignored)]),
                 run("stt", &[("a", Passed), ("b", Ignored)]),
             ],
+            bare: Some(Spent {
+                wall: 0.4,
+                cpu: 0.5,
+            }),
         };
-        compared.runs[1].wall = Some(0.5);
+        compared.runs[1].spent = Some(Spent {
+            wall: 0.5,
+            cpu: 1.0,
+        });
         let expected = "\
 /s/app
-                passed    failed   ignored    wall s x nextest
-  nextest            1         0         1     2.000      1.00
-  stt                1         0         1     0.500      0.25
+                passed    failed   ignored    wall s     CPU s x nextest
+  nextest            1         0         1     2.000      3.00      1.00
+  stt                1         0         1     0.500      1.00      0.25
+  bare loop          -         -         -     0.400      0.50      0.20
   equal: nextest, stt
 ";
         assert_eq!(render("/s/app", &compared), expected);
+        assert_eq!(
+            together(std::slice::from_ref(&compared)),
+            "2 tests; suites: 1; equal: 1; stt x nextest: 0.25 of all time, 0.25 at most"
+        );
         compared.runs[1] = run("stt", &[("a", Failed)]);
         let text = render("/s/app", &compared);
         assert!(text.contains("  2 differ\n"), "{text}");
