@@ -54,7 +54,13 @@ fn find(
     let session = Session::begin(surroundings.vars.clone(), None)?;
     let mut workspace = session.workspace(&site, false)?;
     let mut resolved = request.configuration.of_workspace(&workspace.root)?;
-    take_default_filter(&session, &site, Some(&request.selection), &mut resolved)?;
+    take_default_filter(
+        &session,
+        &site,
+        &workspace,
+        Some(&request.selection),
+        &mut resolved,
+    )?;
     let selection = chosen(request.selection.clone(), &resolved.config);
     let tests = &selection.tests;
     let expressions = Expressions::of(tests, false, resolved.origin(DEFAULT_FILTER));

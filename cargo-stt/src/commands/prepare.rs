@@ -80,12 +80,13 @@ pub(super) fn reused(reuse: &ReuseArgs, cwd: &Utf8Path) -> Result<Option<Answers
 pub(super) fn take_default_filter(
     session: &Session,
     site: &Site<'_>,
+    workspace: &Workspace,
     selection: Option<&Selection>,
     resolved: &mut Resolved,
 ) -> Result<(), Failure> {
     let usual = BuildSelection::default();
     let build = selection.map_or(&usual, |selection| &selection.build);
-    let found = session.default_filter(site, build, &resolved.config.overrides)?;
+    let found = session.default_filter(site, workspace, build, &resolved.config.overrides)?;
     if let Some(found) = found {
         resolved.take_default_filter(found);
     }

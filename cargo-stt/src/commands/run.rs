@@ -154,7 +154,7 @@ impl<'a> Command<'a> {
         let (cargo, cwd) = (&request.cargo, &self.surroundings.cwd);
         let at = site(cargo, cwd, place, self.archive.as_ref());
         let typed = request.selection.as_ref();
-        take_default_filter(&self.session, &at, typed, &mut resolved)?;
+        take_default_filter(&self.session, &at, &self.workspace, typed, &mut resolved)?;
         let coordinated = resolved.config.coordinator.enabled && self.reap(&resolved.config);
         self.claims = coordinated
             .then(|| claims(&self.surroundings.coordinator()))

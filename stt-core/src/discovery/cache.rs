@@ -24,7 +24,7 @@ const FORMAT: &str = concat!("2/", env!("CARGO_PKG_VERSION"));
 const PIECE: usize = 128 << 10;
 
 /// Which contents a path stands for: a rebuilt binary has another key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheKey {
     path: Utf8PathBuf,
     stamp: Stamp,

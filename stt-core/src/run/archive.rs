@@ -22,6 +22,7 @@ use crate::discovery::Answers;
 use crate::discovery::BUILD;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
+use crate::discovery::Compilers;
 use crate::discovery::LIBDIR;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
@@ -107,7 +108,9 @@ impl Session {
                 })
             });
             let built = joined(built);
-            let rustc = scope.spawn(|| self.compiler_answers(site, &config, selection));
+            let rustc = scope.spawn(|| {
+                self.compiler_answers(site, &config, selection, &mut Compilers::default())
+            });
             (built, joined(rustc))
         });
         let (built, (host, targets)) = (built?, rustc?);

@@ -21,9 +21,11 @@ use crate::discovery::BinaryError;
 use crate::discovery::Built;
 use crate::discovery::CargoConfig;
 use crate::discovery::Chosen;
+use crate::discovery::Compilers;
 use crate::discovery::MessageEvent;
 use crate::discovery::Messages;
 use crate::discovery::Needs;
+use crate::discovery::Question;
 use crate::discovery::Rustc;
 use crate::discovery::Setting;
 use crate::discovery::TestBinary;
@@ -140,6 +142,7 @@ impl Session {
     pub fn default_filter(
         &self,
         site: &Site<'_>,
+        workspace: &Workspace,
         build: &BuildSelection,
         overrides: &[Override],
     ) -> Result<Option<Expression>, RunError> {
@@ -148,7 +151,7 @@ impl Session {
             return Ok(None);
         }
         let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
-        let toolchain = self.toolchain(site, &config, build)?;
+        let toolchain = self.toolchain(site, &config, build, workspace)?;
         let built_for = toolchain.targets.first().unwrap_or(&toolchain.host);
         let holds = |one: &&Override| {
             let platform = one.platform.as_ref();
@@ -241,11 +244,12 @@ impl Session {
         &self,
         site: &Site<'_>,
         config: &CargoConfig,
-        selection: &BuildSelection,
+        build: &BuildSelection,
+        workspace: &Workspace,
     ) -> Result<Toolchain, RunError> {
         let (host, targets) = match site.archive {
             Some(archive) => (archive.host.clone(), archive.targets.clone()),
-            None => self.compiler_answers(site, config, selection)?,
+            None => self.known_answers(site, config, build, workspace)?,
         };
         let parse = |answer: &String| Rustc::parse(answer).map(Arc::new).map_err(RunError::Rustc);
         Ok(Toolchain {
@@ -254,22 +258,50 @@ impl Session {
         })
     }
 
-    /// What the compiler says about the host, and about the targets of the build.
+    /// What the compiler says, or has said to an earlier run.
+    fn known_answers(
+        &self,
+        site: &Site<'_>,
+        config: &CargoConfig,
+        build: &BuildSelection,
+        workspace: &Workspace,
+    ) -> Result<(String, Vec<String>), RunError> {
+        let store = workspace.target_dir.join("stt/compilers.json");
+        let mut known = Compilers::read(&store);
+        let answers = self.compiler_answers(site, config, build, &mut known);
+        // The next run asks again; that is all it costs.
+        drop(known.write(&store));
+        answers
+    }
+
+    /// What the compiler says about the host, and about the targets of the build, as far as it is not known already.
     pub(crate) fn compiler_answers(
         &self,
         site: &Site<'_>,
         config: &CargoConfig,
         selection: &BuildSelection,
+        known: &mut Compilers,
     ) -> Result<(String, Vec<String>), RunError> {
-        let about = |target: Option<&str>| {
+        let mut about = |target: Option<&str>| {
             let env = &self.env;
             let command = rustc_command(config.rustc(), target, site.cwd, env);
+            let question = Question::of(&command);
+            let said = question
+                .as_ref()
+                .and_then(|question| known.answer(question));
+            if let Some(answer) = said {
+                return Ok(answer.to_owned());
+            }
             let (exit, answer) = self.ask(&command)?;
             if exit != Exit::Code(0) {
                 let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
                 return Err(RunError::RustcFailed { stderr });
             }
-            Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+            let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+            if let Some(question) = question {
+                known.keep(question, answer.clone());
+            }
+            Ok(answer)
         };
         let host = about(None)?;
         let targets = config.targets(selection).into_iter();
@@ -326,11 +358,12 @@ impl Session {
     ) -> Result<Discovered, RunError> {
         self.router.set_grace(wanted.grace);
         let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
-        // The compiler is asked while cargo builds: its answer takes as long as a build of nothing. Both
+        // The compiler is asked, where it has to be, while cargo builds: its answer takes as long as a build of nothing. Both
         // are started from threads of their own, because whoever looks for orphans takes a child of the
         // main thread for one, and reaps it once it is dead.
         let (built, toolchain) = thread::scope(|scope| {
-            let toolchain = scope.spawn(|| self.toolchain(site, &config, wanted.build));
+            let toolchain =
+                scope.spawn(|| self.toolchain(site, &config, wanted.build, wanted.workspace));
             let built = scope.spawn(|| {
                 if wanted.build.doc {
                     return Ok(Built::default());

@@ -1,6 +1,7 @@
 //! The three runners over one suite: first their results, then their times, side by side.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
@@ -189,11 +190,10 @@ impl Suite<'_> {
         )
     }
 
+    /// As a person calls it: through cargo, as nextest is.
     fn stt(&self) -> Command {
-        let mut command = outside(cargo_stt(), self.dir);
-        command
-            .args(["stt", "--no-fail-fast", "--message-format", "json"])
-            .args(&self.options.flags);
+        let mut command = self.cargo(&["stt", "--no-fail-fast", "--message-format=json"], true);
+        command.env("PATH", path_with(cargo_stt()));
         command
     }
 
@@ -205,6 +205,15 @@ impl Suite<'_> {
         }
         command
     }
+}
+
+/// Where programs are looked for, first of all beside this one.
+#[expect(clippy::disallowed_methods, reason = "whoever calls has the path")]
+fn path_with(program: &Utf8Path) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let beside = program.parent().map(|dir| dir.as_std_path().to_owned());
+    let places = beside.into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(places).expect("the target directory's path has no colon")
 }
 
 /// nextest and stt have the same words for a run that went to its end: passed, no tests, tests failed
