@@ -91,7 +91,9 @@ impl Service {
         };
         let mut command = program.command();
         command.args(["system", "service", "--time=0", &format!("unix://{socket}")]);
+        // Where it is started it leaves a file when the kernel takes one of its containers.
         command
+            .current_dir(path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());

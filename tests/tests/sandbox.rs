@@ -115,7 +115,12 @@ fn a_test_sees_its_own_environment_and_the_images_root() {
     let finished = own.stt(&lab, &args).env("MY_OWN", "a b").run().code(100);
     let said = output(&finished.report(), "tells_of_itself");
     let outside = fs_err::read_link("/proc/self/ns/pid").expect("Linux");
+    let limits = fs_err::read_to_string("/proc/self/limits").expect("Linux");
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
     for line in [
+        files.expect("a limit of every process").trim_end(),
         &format!("uid {}", nix::unistd::geteuid()),
         &format!("cwd {}", lab.root),
         "inside true",

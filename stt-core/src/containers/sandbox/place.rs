@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
+use fs_err as fs;
+use nix::libc::RLIM_INFINITY;
+use nix::sys::resource::Resource;
+use nix::sys::resource::getrlimit;
 
 use super::client::Call;
 use super::engine;
@@ -20,6 +24,7 @@ use super::group::is_dead;
 use super::spec;
 use super::spec::Bounds;
 use super::spec::Container;
+use super::spec::Inherited;
 use super::spec::Mount;
 use super::spec::ProcessLimit;
 use crate::command::CommandLine;
@@ -54,6 +59,7 @@ pub struct Sandboxes {
     pub(super) idles: BTreeMap<String, Utf8PathBuf>,
     key: String,
     user: String,
+    inherited: Vec<Inherited>,
 }
 
 /// A container for tests.
@@ -70,6 +76,24 @@ pub struct Sandbox {
     /// Whether the most memory is that of the current test.
     has_peak: bool,
     tests: u32,
+}
+
+/// The limits that a test outside inherits from us. An engine that may not go beyond its own hard ones, such as Podman
+/// without `CAP_SYS_RESOURCE`, refuses a container for which nobody says so (`containers.conf(5)`, `default_ulimits`).
+/// Podman lowers its own to as many processes as there are numbers for, which takes nothing from anybody.
+fn inherited() -> Vec<Inherited> {
+    let numbers = fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+    let numbers = numbers.and_then(|text| text.trim().parse().ok());
+    let known = [
+        ("nofile", Resource::RLIMIT_NOFILE, u64::MAX),
+        ("nproc", Resource::RLIMIT_NPROC, numbers.unwrap_or(u64::MAX)),
+    ];
+    let limited = known.map(|(name, resource, most)| {
+        let (soft, hard) = getrlimit(resource).ok()?;
+        let values = [soft.min(most), hard.min(most)];
+        (values[1] != RLIM_INFINITY).then_some((name, values))
+    });
+    limited.into_iter().flatten().collect()
 }
 
 impl Sandboxes {
@@ -91,6 +115,7 @@ impl Sandboxes {
             key: key(&setting.run),
             setting,
             user: if root_is_own { "0:0".to_owned() } else { own },
+            inherited: inherited(),
         })
     }
 
@@ -114,6 +139,7 @@ impl Sandboxes {
             idle: self.idle(image),
             user: &self.user,
             keeps_id: self.about.rootless && self.about.podman,
+            inherited: &self.inherited,
             bounds,
             label: (&self.key, label),
         };

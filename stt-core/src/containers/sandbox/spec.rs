@@ -79,6 +79,8 @@ pub(super) struct Container<'a> {
     pub(super) user: &'a str,
     /// Whether these are to be the same numbers inside, although the engine is a user's own.
     pub(super) keeps_id: bool,
+    /// What each process inherits, by the engine's names: a soft limit and a hard one.
+    pub(super) inherited: &'a [Inherited],
     pub(super) bounds: Bounds,
     pub(super) label: (&'a str, &'a str),
 }
@@ -95,7 +97,11 @@ impl Container<'_> {
             })
         };
         let mounts: Vec<_> = self.mounts.iter().map(mount).collect();
-        let mut host = json!({ "Mounts": mounts });
+        let inherited = self.inherited.iter();
+        let ulimit =
+            |(name, [soft, hard]): &Inherited| json!({ "Name": name, "Soft": soft, "Hard": hard });
+        let ulimits: Vec<_> = inherited.map(ulimit).collect();
+        let mut host = json!({ "Mounts": mounts, "Ulimits": ulimits });
         let mut set = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
                 host[name] = value;
@@ -121,6 +127,9 @@ impl Container<'_> {
         body.to_string()
     }
 }
+
+/// A limit that every process in a container has from the beginning: its name for an engine, the soft and the hard one.
+pub(super) type Inherited = (&'static str, [u64; 2]);
 
 /// A limit that the processes of a test carry: its number, and the soft and the hard one (`setrlimit(2)`).
 pub type ProcessLimit = (u32, [u64; 2]);
@@ -196,6 +205,7 @@ mod tests {
             idle: "/w/target/idle".into(),
             user: "1000:100",
             keeps_id: false,
+            inherited: &[("nofile", [1024, 4096])],
             bounds: Bounds::default(),
             label: ("k", "v"),
         };
@@ -204,7 +214,9 @@ mod tests {
         assert_eq!(body["Labels"], json!({ "k": "v" }));
         assert_eq!(body["User"], "1000:100");
         let host = body["HostConfig"].as_object().unwrap();
-        assert_eq!(host.len(), 1, "{host:?}");
+        assert_eq!(host.len(), 2, "{host:?}");
+        let files = json!([{ "Name": "nofile", "Soft": 1024, "Hard": 4096 }]);
+        assert_eq!(host["Ulimits"], files);
         let mounts = host["Mounts"].as_array().unwrap().iter();
         let mounts = mounts.map(|one| (one["Source"].clone(), one["ReadOnly"].clone()));
         assert_eq!(
@@ -223,6 +235,7 @@ mod tests {
         let limited = Container {
             network: Some("none"),
             keeps_id: true,
+            inherited: &[],
             bounds: Bounds::of(Some(&limits), 2),
             ..container
         };
@@ -230,7 +243,7 @@ mod tests {
         host.as_object_mut().unwrap().remove("Mounts");
         let expected = json!({
             "Memory": 100, "MemorySwap": 100, "NanoCpus": 500_000_000, "PidsLimit": 23,
-            "NetworkMode": "none", "UsernsMode": "keep-id",
+            "NetworkMode": "none", "UsernsMode": "keep-id", "Ulimits": [],
         });
         assert_eq!(host, expected);
     }
