@@ -82,8 +82,8 @@ impl Service {
         let path = Utf8Path::from_path(dir.path()).ok_or("a strange path")?;
         let (config, socket) = (path.join("containers.conf"), path.join("podman.sock"));
         // A container may not be given more of these than whoever starts it has.
-        let ulimits =
-            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n";
+        let ulimits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n\
+             [engine]\nexit_command_delay = 1\n";
         fs::write(&config, ulimits).map_err(|error| text(&error))?;
         let program = Program {
             name: "podman",

@@ -68,6 +68,22 @@ pub(super) struct About {
     pub(super) cores: u64,
 }
 
+impl About {
+    /// What these two answers say. Docker names what is a user's own among its means of security; Podman 4.3 does not,
+    /// and has a member for it.
+    fn of(version: &Value, info: &Value) -> Self {
+        let components = version["Components"].as_array().into_iter().flatten();
+        let mut names = components.filter_map(|one| one["Name"].as_str());
+        let options = info["SecurityOptions"].as_array().into_iter().flatten();
+        let mut options = options.filter_map(Value::as_str);
+        Self {
+            podman: names.any(|name| name.starts_with("Podman")),
+            rootless: info["Rootless"] == true || options.any(|option| option == "name=rootless"),
+            cores: info["NCPU"].as_u64().unwrap_or_default(),
+        }
+    }
+}
+
 impl Caller {
     fn ask(
         &self,
@@ -121,17 +137,8 @@ impl Caller {
     /// What the engine is.
     pub(super) fn about(&self) -> Result<About, CallError> {
         let version = self.value("its version", "/version")?;
-        let components = version["Components"].as_array().into_iter().flatten();
-        let mut names = components.filter_map(|one| one["Name"].as_str());
-        let podman = names.any(|name| name.starts_with("Podman"));
         let info = self.value("what it is", "/info")?;
-        let options = info["SecurityOptions"].as_array().into_iter().flatten();
-        let mut options = options.filter_map(Value::as_str);
-        Ok(About {
-            podman,
-            rootless: options.any(|option| option.contains("name=rootless")),
-            cores: info["NCPU"].as_u64().unwrap_or_default(),
-        })
+        Ok(About::of(&version, &info))
     }
 
     /// What an image was built for; the outer `None` when there is no such image, the inner one for what we don't know.
@@ -246,4 +253,32 @@ pub(super) fn address(host: &crate::containers::discovery::Host) -> Result<Addre
         what: "its address",
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_says_what_it_is_and_whose() {
+        let about = |name: &str, info: Value| {
+            let version = json!({ "Components": [{ "Name": name }, { "Name": "runc" }] });
+            let about = About::of(&version, &info);
+            (about.podman, about.rootless, about.cores)
+        };
+        let options = |rootless: bool| {
+            let own = ["name=seccomp,profile=default", "name=rootless"];
+            json!({ "SecurityOptions": own[..=usize::from(rootless)], "NCPU": 2 })
+        };
+        assert_eq!(about("Engine", options(false)), (false, false, 2));
+        assert_eq!(about("Engine", options(true)), (false, true, 2));
+        let podman = "Podman Engine";
+        assert_eq!(
+            about(podman, json!({ "Rootless": false })),
+            (true, false, 0)
+        );
+        assert_eq!(about(podman, json!({ "Rootless": true })), (true, true, 0));
+    }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Costs {
     pub(crate) engine: Vec<f64>,
     pub(crate) ours: Vec<f64>,
     pub(crate) ours_alone: Vec<f64>,
+    /// The same with a container for each.
+    pub(crate) own: Vec<f64>,
 }
 
 /// Measures both, one after the other in each round; `None` where there is no engine.
@@ -37,15 +39,18 @@ pub(crate) fn run(workspace: &Workspace, rounds: usize) -> Option<Costs> {
         engine: Vec::new(),
         ours: Vec::new(),
         ours_alone: Vec::new(),
+        own: Vec::new(),
     };
     // The first round only warms the page cache.
     for round in 0..=rounds {
         let by_engine = by_engine(workspace, &id);
-        let (whole, alone) = by_us(workspace, &image);
+        let (whole, alone) = by_us(workspace, &image, "run");
+        let (own, _) = by_us(workspace, &image, "test");
         if round > 0 {
             costs.engine.push(by_engine);
             costs.ours.push(whole);
             costs.ours_alone.push(alone);
+            costs.own.push(own);
         }
     }
     for verb in [&["kill", &id][..], &["rm", "-f", &id]] {
@@ -71,12 +76,10 @@ fn by_engine(workspace: &Workspace, id: &str) -> f64 {
 }
 
 /// A whole run, its one container included, and its tests alone: the median of how long each took.
-fn by_us(workspace: &Workspace, image: &str) -> (f64, f64) {
+fn by_us(workspace: &Workspace, image: &str, reuse: &str) -> (f64, f64) {
     let flags = ["-j1", "--message-format=json", "--container", image];
-    let shared = [
-        "--config=container.reuse=run",
-        "--config=container.network=none",
-    ];
+    let reuse = format!("--config=container.reuse={reuse}");
+    let shared = [reuse.as_str(), "--config=container.network=none"];
     let command = workspace.stt(&[&flags[..], &shared[..]].concat());
     let stdout = measure::command(command, Runner::WithWorker).stdout;
     let lines = stdout

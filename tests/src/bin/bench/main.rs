@@ -90,6 +90,7 @@ fn in_containers(workspace: &Workspace, rounds: usize) -> ExitCode {
         ("docker exec", &mut vec![engine]),
         ("cargo stt, the whole run", &mut costs.ours),
         ("cargo stt, a test alone", &mut costs.ours_alone),
+        ("  with one container each", &mut costs.own),
     ] {
         let cost = inside::median(values);
         println!("{name:<26} {:7.1} ms {:5.2} ×", cost * 1e3, cost / engine);
