@@ -4,8 +4,10 @@
 use serde_json::Value;
 use stt_tests::Engine;
 use stt_tests::Lab;
+use stt_tests::Running;
 
 const HOG: &str = "grows_in_a_container";
+const MUCH: &str = "uses_much_in_a_container";
 
 /// The first of these lines' members of this name that is over this many bytes.
 fn over(value: &Value, bytes: u64) -> bool {
@@ -84,10 +86,16 @@ fn the_limit_of_a_test_holds_for_its_containers() {
 
 #[test]
 fn what_containers_use_is_told_and_stays_with_the_test() {
-    const TEST: &str = "uses_much_in_a_container";
     let Some(engine) = Engine::find() else { return };
     let lab = Lab::shared("containers");
-    let mut running = engine.json(&lab, &["-v", "--exact", TEST]).spawn();
+    let running = engine.json(&lab, &["-v", "--exact", MUCH]).spawn();
+    assert_much_is_told(&lab, running);
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+/// While it goes on and at its end.
+fn assert_much_is_told(lab: &Lab, mut running: Running) {
     running.wait_for("its memory is told", |running| {
         let report = running.report();
         let mut told = report.of("progress");
@@ -102,11 +110,9 @@ fn what_containers_use_is_told_and_stays_with_the_test() {
     lab.go();
     let finished = running.finish().code(0);
     let report = finished.report();
-    let result = report.finished(TEST);
+    let result = report.finished(MUCH);
     assert!(over(&result["peak-memory"], 100 << 20), "{result:#}");
     assert!(result["cpu"].as_f64() > Some(1.0), "{result:#}");
-    engine.assert_clean();
-    lab.assert_clean();
 }
 
 #[test]
@@ -129,23 +135,71 @@ fn page_cache_of_a_container_is_nobodys_memory() {
     lab.assert_clean();
 }
 
-/// Who sees no control groups can't count containers, and says so.
-#[test]
+/// A script that has a run see no control groups; `None`, with a word about it, where that can't be had.
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests start their own children"
 )]
-fn what_cannot_be_counted_is_told() {
-    let Some(engine) = Engine::find() else { return };
+fn blind() -> Option<&'static str> {
     let unshared = std::process::Command::new("unshare")
         .args(["--mount", "true"])
         .status();
     if !unshared.is_ok_and(|status| status.success()) {
-        return stt_tests::skipped("a mount namespace", &"`unshare --mount` is refused");
+        stt_tests::skipped("a mount namespace", &"`unshare --mount` is refused");
+        return None;
     }
+    Some(
+        "exec unshare --mount sh -c 'mount -t tmpfs none /sys/fs/cgroup && exec \"$0\" \"$@\"' \"$0\" \"$@\"",
+    )
+}
+
+/// Who sees no control groups has the engine count.
+#[test]
+fn what_cannot_be_seen_is_counted_by_the_engine() {
+    let (Some(engine), Some(blind)) = (Engine::find(), blind()) else {
+        return;
+    };
     let lab = Lab::shared("containers");
-    let blind = "exec unshare --mount sh -c 'mount -t tmpfs none /sys/fs/cgroup && exec \"$0\" \"$@\"' \"$0\" \"$@\"";
-    let args = ["--exact", "uses_much_in_a_container"];
+    let args = ["-v", "--exact", MUCH];
+    let running = engine.json(&lab, &args).after(blind).spawn();
+    assert_much_is_told(&lab, running);
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
+fn page_cache_that_the_engine_counts_is_nobodys_memory() {
+    let (Some(engine), Some(blind)) = (Engine::find(), blind()) else {
+        return;
+    };
+    let lab = Lab::shared("containers");
+    let args = [
+        "-v",
+        "--exact",
+        "reads_much_in_a_container",
+        "--memory-threshold=150MB",
+    ];
+    let mut running = engine.json(&lab, &args).after(blind).spawn();
+    running.wait_for("its CPU time is told by the engine", |running| {
+        let report = running.report();
+        let mut told = report.of("progress");
+        told.find(|line| line["family"]["cpu"].as_f64() > Some(1.0))
+            .map(|_| ())
+    });
+    lab.go();
+    drop(running.finish().code(0));
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+/// Podman does not tell memory from page cache, and that is said.
+#[test]
+fn what_cannot_be_counted_is_told() {
+    let (Some(engine), Some(blind)) = (Engine::podman(), blind()) else {
+        return;
+    };
+    let lab = Lab::shared("containers");
+    let args = ["--exact", MUCH];
     let mut running = engine.json(&lab, &args).after(blind).spawn();
     let expected = "what containers use is not counted: no control group of container ";
     running.wait_for("it is told", |running| {

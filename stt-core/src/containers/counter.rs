@@ -13,6 +13,7 @@ use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use fs_err as fs;
 
+use super::figures::Said;
 use super::group;
 use super::roster::Made;
 use super::roster::Roster;
@@ -36,11 +37,15 @@ const MOST: (usize, usize) = (4096, 10);
 /// When the engine is asked of a container that was never seen, and then after twice as long each time.
 const DOUBT: Duration = Duration::from_secs(2);
 
+/// How often the engine is asked what is used by a container whose group can't be seen. Each time costs it some
+/// milliseconds.
+const ENGINE: Duration = Duration::from_millis(500);
+
 /// Who knows more of containers than their control groups tell. Neither may take long.
 pub trait Beyond: fmt::Debug + Send {
-    /// Has the engine asked whether it runs: the answer is left with it.
+    /// Has the engine asked about it: the answer is left with it.
     fn ask(&self, container: &Arc<Made>);
-    /// It runs, and is in no group that can be seen. Told once.
+    /// It runs, is in no group that can be seen, and the engine does not tell what it uses. Told once.
     fn is_out_of_sight(&self, container: &Thing);
 }
 
@@ -48,8 +53,9 @@ pub trait Beyond: fmt::Debug + Send {
 #[derive(Debug)]
 pub struct Counter {
     roster: Arc<Roster>,
-    /// `None` once somebody was told.
-    beyond: Option<Box<dyn Beyond>>,
+    beyond: Box<dyn Beyond>,
+    /// Whether somebody was told that there is one who can't be counted.
+    told: bool,
     version: u64,
     known: Vec<Known>,
     past: Duration,
@@ -102,6 +108,11 @@ enum Group {
         stat: File,
         cpu: Option<File>,
     },
+    /// It can't be seen, and the engine tells.
+    Told {
+        /// When that is asked again.
+        next: Moment,
+    },
 }
 
 impl Group {
@@ -123,7 +134,8 @@ impl Counter {
     fn below(roster: Arc<Roster>, beyond: Box<dyn Beyond>, root: Utf8PathBuf) -> Self {
         Self {
             roster,
-            beyond: Some(beyond),
+            beyond,
+            told: false,
             version: 0,
             known: Vec::new(),
             past: Duration::ZERO,
@@ -206,7 +218,7 @@ impl Counter {
                 continue;
             };
             // Whoever is said to run has a group by now, if ever.
-            let runs = known.doubt.is_some() && known.made.is_said_to_run();
+            let runs = known.doubt.is_some() && matches!(known.made.said(), Said::Runs(_));
             everywhere |= runs;
             if *next > now && !runs {
                 continue;
@@ -228,24 +240,38 @@ impl Counter {
         }
     }
 
-    /// Where a container was never seen, finds out whether there is something to be seen.
+    /// Where a container was never seen, finds out whether there is something to be seen, and has the engine tell of it
+    /// then.
     fn settle_doubts(&mut self, now: Moment) {
         for known in &mut self.known {
+            if let Group::Told { next } = &mut known.group
+                && *next <= now
+            {
+                *next = now + ENGINE;
+                self.beyond.ask(&known.made);
+            }
             let Some(doubt) = &mut known.doubt else {
                 continue;
             };
-            if matches!(known.group, Group::There { .. }) {
-                known.doubt = None;
-            } else if known.made.is_said_to_run() {
-                known.doubt = None;
-                if let Some(beyond) = self.beyond.take() {
-                    beyond.is_out_of_sight(known.made.container());
+            match (&known.group, known.made.said()) {
+                (Group::There { .. } | Group::Told { .. }, _) => known.doubt = None,
+                (Group::Missing { .. }, Said::Runs(Some(_))) => {
+                    known.group = Group::Told { next: now + ENGINE };
+                    known.doubt = None;
                 }
-            } else if doubt.next <= now
-                && let Some(beyond) = &self.beyond
-            {
-                doubt.next = now + now.saturating_sub(doubt.since) * 2;
-                beyond.ask(&known.made);
+                (Group::Missing { .. }, Said::Runs(None)) => {
+                    known.doubt = None;
+                    if !self.told {
+                        self.told = true;
+                        self.beyond.is_out_of_sight(known.made.container());
+                    }
+                }
+                (Group::Missing { .. }, Said::Nothing | Said::Rests) => {
+                    if doubt.next <= now {
+                        doubt.next = now + now.saturating_sub(doubt.since) * 2;
+                        self.beyond.ask(&known.made);
+                    }
+                }
             }
         }
     }
@@ -324,10 +350,12 @@ impl Known {
         (self.before + self.cpu).saturating_sub(self.made.cpu_before)
     }
 
-    /// Reads the group, if it is there.
+    /// Reads the group, if it is there, or what the engine has said.
     fn read(&mut self, now: Moment) {
-        let Group::There { stat, cpu } = &self.group else {
-            return;
+        let (stat, cpu) = match &self.group {
+            Group::Missing { .. } => return,
+            Group::Told { .. } => return self.hear(),
+            Group::There { stat, cpu } => (stat, cpu),
         };
         let mut buffer = [0; 8192];
         if let Some(memory) = text(stat, &mut buffer).and_then(group::memory) {
@@ -339,6 +367,21 @@ impl Known {
             self.memory = Bytes(0);
             self.before += std::mem::take(&mut self.cpu);
             self.group = Group::missing(now);
+        }
+    }
+
+    fn hear(&mut self) {
+        match self.made.said() {
+            Said::Runs(Some(figures)) => {
+                self.memory = figures.memory;
+                // Whoever is started again begins at nothing.
+                if figures.cpu < self.cpu {
+                    self.before += self.cpu;
+                }
+                self.cpu = figures.cpu;
+            }
+            Said::Rests => self.memory = Bytes(0),
+            Said::Runs(None) | Said::Nothing => {}
         }
     }
 }
@@ -362,6 +405,7 @@ mod tests {
     use std::sync::Mutex;
 
     use crate::container::Kind;
+    use crate::containers::figures::Figures;
 
     /// What the counter has asked and told. The engine says that the container with the number 9 runs.
     #[derive(Clone, Debug, Default)]
@@ -382,7 +426,7 @@ mod tests {
         fn ask(&self, container: &Arc<Made>) {
             self.hear("ask", container.container());
             if container.container().id == id(9) {
-                container.say_it_runs();
+                container.say(Said::Runs(None));
             }
         }
 
@@ -503,7 +547,7 @@ mod tests {
         for millis in 0..20_000 {
             let due = match tree.counter.known.first().map(|known| &known.group) {
                 Some(Group::Missing { next, .. }) => *next <= Moment::from_millis(millis),
-                Some(Group::There { .. }) => panic!("nobody is there"),
+                Some(Group::There { .. } | Group::Told { .. }) => panic!("nobody is there"),
                 None => true,
             };
             looks += u32::from(due);
@@ -524,11 +568,43 @@ mod tests {
             (1999, &[]),
             (2000, &["ask 8", "ask 9"]),
             (2001, &["tell 9"]),
-            (9000, &[]),
+            (5000, &[]),
+            (9000, &["ask 8"]),
         ] {
             tree.read(millis);
             assert_eq!(tree.heard.take(), heard, "at {millis}");
         }
+    }
+
+    #[test]
+    fn who_runs_where_nobody_sees_it_is_counted_by_the_engine_if_that_tells() {
+        let said = |memory: u64, micros: u64| {
+            Said::Runs(Some(Figures {
+                memory: Bytes(memory),
+                cpu: Duration::from_micros(micros),
+            }))
+        };
+        let mut tree = Tree::new(V2);
+        tree.made(0, 7);
+        tree.read(0);
+        tree.read(2000);
+        assert_eq!(tree.heard.take(), ["ask 7"]);
+        let made = Arc::clone(&tree.counter.known[0].made);
+        for (millis, answer, used, heard) in [
+            (2001, said(500, 10), (0, 500, 10), &[][..]),
+            (2500, said(900, 30), (0, 900, 30), &[]),
+            (2501, Said::Nothing, (0, 900, 30), &["ask 7"]),
+            (2999, Said::Rests, (0, 0, 30), &[]),
+            (3001, said(20, 4), (0, 20, 34), &["ask 7"]),
+            (3002, Said::Runs(None), (0, 20, 34), &[]),
+        ] {
+            made.say(answer);
+            assert_eq!(tree.read(millis).0, [used], "at {millis}");
+            assert_eq!(tree.heard.take(), heard, "at {millis}");
+        }
+        tree.roster.forget(0);
+        assert_eq!(tree.read(9000), (vec![], 34));
+        assert_eq!(tree.heard.take(), [""; 0]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use bollard::query_parameters::RemoveVolumeOptions;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::figures::Said;
 use super::label::key;
 use super::listing;
 use super::pods;
@@ -112,14 +113,14 @@ pub fn look(address: &Address, scope: Scope<'_>) -> Result<Vec<Thing>, EngineErr
     })
 }
 
-/// Whether the engine says that a container runs. Where it says nothing within `budget` nobody knows.
+/// What the engine says of a container. Where it says nothing within `budget` nobody knows.
 ///
 /// # Errors
 /// There is no client.
-pub fn runs(address: &Address, id: &str, budget: Duration) -> Result<bool, EngineError> {
+pub fn said(address: &Address, id: &str, budget: Duration) -> Result<Said, EngineError> {
     on_runtime(async {
-        let asked = tokio::time::timeout(budget, listing::runs(address, id)).await;
-        Ok(matches!(asked, Ok(Ok(true))))
+        let asked = tokio::time::timeout(budget, listing::said(address, id)).await;
+        Ok(asked.ok().and_then(Result::ok).unwrap_or_default())
     })
 }
 

@@ -7,6 +7,8 @@ use std::io;
 use serde::Deserialize;
 
 use super::answer::is_good;
+use super::figures::Said;
+use super::figures::figures;
 use super::plain::ask;
 use super::plain::body;
 use super::plain::complaint;
@@ -48,14 +50,20 @@ pub(super) async fn list(engine: &Address, key: &str) -> io::Result<Vec<Containe
     Ok(read(body(&answer))?)
 }
 
-/// Whether a container runs.
+/// Whether a container runs, and what it uses then.
 ///
 /// # Errors
 /// The engine can't be reached, or says nothing of use.
-pub(super) async fn runs(engine: &Address, id: &str) -> io::Result<bool> {
+pub(super) async fn said(engine: &Address, id: &str) -> io::Result<Said> {
     let answer = ask(engine, "GET", &format!("/containers/{id}/json")).await?;
     let container: serde_json::Value = serde_json::from_slice(body(&answer))?;
-    Ok(container["State"]["Running"] == true)
+    if container["State"]["Running"] != true {
+        return Ok(Said::Rests);
+    }
+    // Once, and without the second that an engine takes to tell how busy the container is.
+    let target = format!("/containers/{id}/stats?stream=false&one-shot=true");
+    let answer = ask(engine, "GET", &target).await?;
+    Ok(Said::Runs(figures(body(&answer))))
 }
 
 fn read(body: &[u8]) -> serde_json::Result<Vec<Container>> {

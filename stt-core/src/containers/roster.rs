@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::figures::Said;
 use crate::container::Thing;
 
 /// A container that a test has made.
@@ -20,8 +20,8 @@ pub struct Made {
     pub(super) container: Arc<Thing>,
     /// What of its CPU time is not of this test, since it was there before.
     pub(super) cpu_before: Duration,
-    /// Whether the engine has said that it runs, when it was asked.
-    runs: AtomicBool,
+    /// What the engine has said of it, when it was asked last.
+    said: Mutex<Said>,
 }
 
 impl Made {
@@ -30,13 +30,18 @@ impl Made {
         &self.container
     }
 
-    /// The engine says that it runs.
-    pub fn say_it_runs(&self) {
-        self.runs.store(true, Ordering::Release);
+    /// The engine says this of it.
+    pub fn say(&self, said: Said) {
+        *self.lock() = said;
     }
 
-    pub(super) fn is_said_to_run(&self) -> bool {
-        self.runs.load(Ordering::Acquire)
+    /// What the engine has said of it, when it was asked last.
+    pub(super) fn said(&self) -> Said {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,7 +67,7 @@ impl Roster {
             slot,
             container,
             cpu_before,
-            runs: AtomicBool::new(false),
+            said: Mutex::default(),
         }));
         self.version.fetch_add(1, Ordering::Release);
     }

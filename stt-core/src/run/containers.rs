@@ -33,7 +33,7 @@ use crate::containers::Scope;
 use crate::containers::clear;
 use crate::containers::find;
 use crate::containers::key;
-use crate::containers::runs;
+use crate::containers::said;
 use crate::containers::watched;
 use crate::discovery::TestBinary;
 use crate::id::RunId;
@@ -290,9 +290,8 @@ impl Beyond for Doubts {
         };
         let container = Arc::clone(container);
         let asking = move || {
-            if runs(&engine, &container.container().id, BUDGET).is_ok_and(|runs| runs) {
-                container.say_it_runs();
-            }
+            let said = said(&engine, &container.container().id, BUDGET);
+            container.say(said.unwrap_or_default());
         };
         // Without a thread nobody learns of it, and nothing else is lost.
         drop(
@@ -306,7 +305,7 @@ impl Beyond for Doubts {
     fn is_out_of_sight(&self, container: &Thing) {
         self.queue.push(Event::Warning(Warning {
             message: format!(
-                "what containers use is not counted: no control group of {container} can be seen here"
+                "what containers use is not counted: no control group of {container} can be seen here, and the engine does not tell enough of it"
             ),
             hint: None,
         }));
