@@ -464,7 +464,7 @@ impl<'a> Command<'a> {
         let summary = done?;
         // Before a terminal is waited for that may not read any more.
         let reported = reports.write(&summary, self.printer);
-        let exit = conclude(&summary, render, self.printer);
+        let exit = conclude(&summary, render, &self.session, self.printer);
         Ok(match reported {
             Ok(()) => exit,
             Err(error) => {

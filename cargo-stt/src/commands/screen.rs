@@ -16,6 +16,7 @@ use stt_core::outcome::RunOutcome;
 use stt_core::report::Summary;
 use stt_core::run::Capturing;
 use stt_core::run::Manner;
+use stt_core::run::Session;
 use stt_core::run::Sink;
 use stt_core::run::Suite;
 
@@ -130,8 +131,13 @@ pub(super) fn outlines(suite: &Suite, plan: &ResumePlan) -> Arc<[SuiteOutline]> 
     outlines.into()
 }
 
-/// Waits until everything is shown, and says how to exit.
-pub(super) fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &Printer) -> Exit {
+/// Waits until everything is shown, and says how to exit. Whoever does not read any more can be left with Ctrl-C.
+pub(super) fn conclude(
+    summary: &Summary,
+    render: Arc<RenderThread>,
+    session: &Session,
+    printer: &Printer,
+) -> Exit {
     let deadline = match summary.outcome {
         RunOutcome::Passed
         | RunOutcome::NoTests
@@ -139,7 +145,13 @@ pub(super) fn conclude(summary: &Summary, render: Arc<RenderThread>, printer: &P
         | RunOutcome::ScriptFailed => None,
         RunOutcome::Stopped | RunOutcome::Interrupted(_) => Some(LAST_WORDS),
     };
-    outcome(summary).and(finish(render, deadline, printer))
+    let shown = finish(render, deadline, printer, || session.interrupt().is_some());
+    let was_interrupted = matches!(summary.outcome, RunOutcome::Interrupted(_));
+    match (shown, session.interrupt().filter(|_| !was_interrupted)) {
+        (Shown::Whole, _) | (Shown::Partly, None) => outcome(summary),
+        (Shown::Partly, Some(signal)) => Exit::Signal(signal),
+        (Shown::Failed(exit), _) => outcome(summary).and(exit),
+    }
 }
 
 /// How to exit. That every test has passed can't be said of a run that has left some to a later leg.
@@ -153,20 +165,36 @@ pub(super) fn outcome(summary: &Summary) -> Exit {
 
 /// Shows what is left of what ended early, as long as that takes no longer than it should.
 pub(super) fn finish_early(render: Arc<RenderThread>, printer: &Printer) {
-    finish(render, Some(LAST_WORDS), printer);
+    finish(render, Some(LAST_WORDS), printer, || false);
+}
+
+/// What has been shown.
+enum Shown {
+    /// Everything.
+    Whole,
+    /// What somebody has read in time.
+    Partly,
+    /// It can't be shown, which has been told.
+    Failed(Exit),
 }
 
 /// Waits until everything is shown, and says whether that was possible.
-fn finish(render: Arc<RenderThread>, deadline: Option<Duration>, printer: &Printer) -> Exit {
+fn finish(
+    render: Arc<RenderThread>,
+    deadline: Option<Duration>,
+    printer: &Printer,
+    gives_up: impl Fn() -> bool,
+) -> Shown {
     // The threads of the run are gone, and with them every other handle on the renderer.
-    let drained = Arc::into_inner(render).map(|render| render.finish(deadline));
+    let drained = Arc::into_inner(render).map(|render| render.finish(deadline, gives_up));
     match drained {
         Some(Drained::Failed(error)) => {
             let error =
                 Error::new(Kind::Setup, "the run could not be shown to its end").caused_by(&error);
             printer.err(&error.render(printer.err_colour()));
-            error.exit()
+            Shown::Failed(error.exit())
         }
-        Some(Drained::All | Drained::TimedOut) | None => Exit::Passed,
+        Some(Drained::TimedOut) => Shown::Partly,
+        Some(Drained::All) | None => Shown::Whole,
     }
 }

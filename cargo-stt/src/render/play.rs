@@ -108,7 +108,7 @@ fn a_run_to_its_end() {
         summary.failed = vec![(test("app::api", "money::adds_up"), outcome)];
     });
     play(&thread, &mut script, 0);
-    assert!(matches!(thread.finish(None), Drained::All));
+    assert!(matches!(thread.finish(None, || false), Drained::All));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_run_that_is_stopped() {
         }
         play(&thread, &mut script, 300);
     }
-    assert!(matches!(thread.finish(None), Drained::All));
+    assert!(matches!(thread.finish(None, || false), Drained::All));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_sending_costs() {
         thread.send(event);
     }
     let cost = clock.now() / RESULTS;
-    assert!(matches!(thread.finish(None), Drained::All));
+    assert!(matches!(thread.finish(None, || false), Drained::All));
     io::stderr()
         .write_all(format!("sending: {cost:?} an event\n").as_bytes())
         .unwrap();

@@ -22,6 +22,9 @@ use crate::render::screen::Renderer;
 /// The shortest time between the starts of two writes: fifty a second look immediate to a person.
 const PACE: Duration = Duration::from_millis(20);
 
+/// How often somebody is asked who may have had enough.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Shows events in the order in which they were sent.
 pub(crate) struct RenderThread {
     shared: Arc<Shared>,
@@ -96,21 +99,22 @@ impl RenderThread {
         }
     }
 
-    /// Waits until everything sent is written, for as long as `deadline` if there is one.
-    pub(crate) fn finish(self, deadline: Option<Duration>) -> Drained {
+    /// Waits until everything sent is written, for as long as `deadline` if there is one, or until somebody has had
+    /// enough of that.
+    pub(crate) fn finish(self, deadline: Option<Duration>, gives_up: impl Fn() -> bool) -> Drained {
         self.close();
-        let queue = self.shared.lock();
-        let running = |queue: &mut Queue| queue.ended.is_none();
-        let mut queue = match deadline {
-            None => self.shared.to_finish.wait_while(queue, running),
-            Some(deadline) => self
-                .shared
-                .to_finish
-                .wait_timeout_while(queue, deadline, running)
-                .map(|(queue, _)| queue)
-                .map_err(|poisoned| PoisonError::new(poisoned.into_inner().0)),
+        let clock = Clock::start();
+        let begun = clock.now();
+        let mut queue = self.shared.lock();
+        while queue.ended.is_none() && !gives_up() {
+            let left = deadline.map(|deadline| (begun + deadline).saturating_sub(clock.now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            let pause = left.map_or(LOOK, |left| left.min(LOOK));
+            let waited = self.shared.to_finish.wait_timeout(queue, pause);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        .unwrap_or_else(PoisonError::into_inner);
         match queue.ended.take() {
             Some(Ok(())) => Drained::All,
             Some(Err(error)) => Drained::Failed(error),
@@ -295,7 +299,7 @@ mod tests {
         for number in 0..5000 {
             rig.thread.send(started(number));
         }
-        assert!(matches!(rig.thread.finish(None), Drained::All));
+        assert!(matches!(rig.thread.finish(None, || false), Drained::All));
         let most = clock.now().as_millis() / PACE.as_millis() + 3;
         let expected: Vec<_> = (0..5000).map(|number| number.to_string()).collect();
         assert_eq!(names(&rig.seen), expected);
@@ -319,7 +323,7 @@ mod tests {
         // That batch is gone, so that progress may wait again.
         rig.thread.send(progress(3));
         drop(permit);
-        assert!(matches!(rig.thread.finish(None), Drained::All));
+        assert!(matches!(rig.thread.finish(None, || false), Drained::All));
         assert_eq!(
             names(&rig.seen),
             ["0", "progress 1", "1", "2", "progress 3"]
@@ -335,7 +339,21 @@ mod tests {
         for number in 1..1000 {
             rig.thread.send(started(number));
         }
-        let drained = rig.thread.finish(Some(Duration::from_millis(50)));
+        let drained = rig.thread.finish(Some(Duration::from_millis(50)), || false);
+        assert!(matches!(drained, Drained::TimedOut), "{drained:?}");
+        drop(permit);
+    }
+
+    #[test]
+    fn a_stuck_screen_is_left_when_somebody_has_had_enough() {
+        let (permit, gate) = mpsc::channel();
+        let rig = rig(Some(gate), None);
+        rig.thread.send(started(0));
+        rig.flushed.recv().unwrap();
+        let asked = std::cell::Cell::new(0);
+        let drained = rig
+            .thread
+            .finish(None, || asked.replace(asked.get() + 1) == 3);
         assert!(matches!(drained, Drained::TimedOut), "{drained:?}");
         drop(permit);
     }
@@ -346,7 +364,7 @@ mod tests {
         rig.thread.send(started(0));
         rig.flushed.recv().unwrap();
         rig.thread.send(started(1));
-        let drained = rig.thread.finish(None);
+        let drained = rig.thread.finish(None, || false);
         let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
         assert!(
             matches!(&drained, Drained::Failed(error) if broken(error)),
@@ -371,13 +389,13 @@ mod tests {
         }
         let thread = RenderThread::start(Box::new(Panics)).unwrap();
         thread.send(started(0));
-        let drained = thread.finish(None);
+        let drained = thread.finish(None, || false);
         assert!(matches!(drained, Drained::Failed(_)), "{drained:?}");
     }
 
     #[test]
     fn without_events_it_ends_at_once() {
         let rig = rig(None, None);
-        assert!(matches!(rig.thread.finish(None), Drained::All));
+        assert!(matches!(rig.thread.finish(None, || false), Drained::All));
     }
 }

@@ -31,6 +31,9 @@ use super::variables;
 const NEXTEST_VERSION: &str = "0.9.143";
 /// What nextest says of what there is none of.
 const NONE: &str = "none";
+/// The longest argument or variable that a program can be started with, its end included: `MAX_ARG_STRLEN` of Linux
+/// (`execve(2)`).
+const LONGEST_WORD: usize = 128 * 1024;
 /// Tests run once, as tests: in nextest's words neither `stress` nor `benchmark`.
 const RUN_MODE: &str = "test";
 
@@ -230,7 +233,10 @@ pub fn per_test(facts: PerTest<'_>) -> Vec<(OsString, OsString)> {
         (variables::STT_TEST_ID, test.to_string()),
         (variables::STT_ATTEMPT, number),
     ];
-    let told = told.into_iter();
+    // A name of nearly that length can be run, and need not be told.
+    let told = told
+        .into_iter()
+        .filter(|(name, value)| name.len() + value.len() + "=\0".len() <= LONGEST_WORD);
     let mut env: Vec<_> = told
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
@@ -490,6 +496,32 @@ mod tests {
         ] {
             assert_eq!(get(&env, name), Some("/t/debug/a-b"), "{name}");
         }
+    }
+
+    #[test]
+    fn what_no_program_can_be_started_with_is_left_out() {
+        let told = |length: usize| {
+            let test = TestId::new(BinaryId::new("p::it"), &*"n".repeat(length));
+            let env = per_test(PerTest {
+                test: &test,
+                run: &RunId::from_random([0; 16]),
+                attempt: Attempt::ONLY,
+                slot: 0,
+                threads: 4,
+                ports: &[],
+                group: None,
+            });
+            let long = env.iter().filter(|(_, value)| value.len() >= length);
+            long.map(|(name, _)| name.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let all = ["NEXTEST_TEST_NAME", "NEXTEST_ATTEMPT_ID", "STT_TEST_ID"];
+        assert_eq!(told(LONGEST_WORD - 100), all);
+        assert_eq!(
+            told(LONGEST_WORD - 19),
+            ["NEXTEST_TEST_NAME", "STT_TEST_ID"]
+        );
+        assert_eq!(told(LONGEST_WORD - 1), [""; 0]);
     }
 
     #[test]

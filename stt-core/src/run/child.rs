@@ -88,6 +88,11 @@ impl Session {
         RunError::Interrupted(self.router.interrupt().unwrap_or(libc::SIGTERM))
     }
 
+    /// The signal that has asked the runner to end while no tests ran, if one did: before the first, or after the last.
+    pub fn interrupt(&self) -> Option<i32> {
+        self.router.interrupt()
+    }
+
     /// An error when the runner was asked to end while no child ran that could have been told.
     ///
     /// # Errors

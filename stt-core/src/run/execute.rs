@@ -286,6 +286,7 @@ impl Session {
             guarded,
             membership.map(Membership::board),
         );
+        self.router.take_back();
         if stage.machine.is_out_of_time() {
             self.tell_no_restart(&stage.shared.run, stage.performer.leg);
         }

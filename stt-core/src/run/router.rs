@@ -159,6 +159,14 @@ impl Router {
         state.queue = Some(Arc::clone(queue));
     }
 
+    /// The reverse, once nobody takes from the queue any more.
+    pub(crate) fn take_back(&self) {
+        let mut state = self.lock();
+        state.queue = None;
+        // It was in the queue.
+        state.interrupt = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
