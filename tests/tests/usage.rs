@@ -197,6 +197,23 @@ fn a_binary_that_can_not_be_listed_is_104() {
     assert!(!lab.checkpoint.exists(), "something ran");
 }
 
+/// People are told what they wait for; a binary that answers at once is not worth a word.
+#[test]
+fn a_binary_that_takes_long_to_list_its_tests_is_named_meanwhile() {
+    let lab = Lab::shared("unlistable");
+    let mut running = lab.stt(["--test", "mute"]).spawn();
+    running.wait_for("it is named", |running| {
+        let said = running.stderr();
+        said.contains("Waiting for the list of tests of unlistable::mute, for")
+            .then_some(())
+    });
+    running.signal(nix::sys::signal::Signal::SIGINT);
+    drop(running.finish().signal(2));
+    let quick = lab.stt(["list", "--test", "opaque"]).run().code(0);
+    drop(quick.never_says("Waiting"));
+    lab.assert_clean();
+}
+
 /// Without a harness there may be no list: the program is one test then, as it is for cargo.
 #[test]
 fn a_program_without_a_harness_that_lists_nothing_is_one_test() {

@@ -13,6 +13,7 @@ use stt_core::discovery::Chosen;
 use stt_core::discovery::TestRules;
 use stt_core::discovery::Workspace;
 use stt_core::guard::cores;
+use stt_core::id::BinaryId;
 use stt_core::id::RunId;
 use stt_core::run::ArchiveError;
 use stt_core::run::Asking;
@@ -25,6 +26,7 @@ use stt_core::selection::BuildPlace;
 use stt_core::selection::BuildSelection;
 use stt_core::selection::Selection;
 use stt_core::selection::TestSelection;
+use stt_core::units::show_duration;
 
 use crate::cli::ReuseArgs;
 use crate::commands::failure::Failure;
@@ -161,9 +163,12 @@ impl Search<'_> {
             chosen: self.chosen,
             rules: self.rules,
         };
-        let found = session.discover(&self.site, &wanted, |line| {
-            printer.err(&format!("{line}\n"));
-        });
-        Ok(found?)
+        let text = |line: &str| printer.err(&format!("{line}\n"));
+        let most = show_duration(self.config.run.list_timeout);
+        let slow = |binary: &BinaryId| {
+            let line = format!("for the list of tests of {binary}, for {most} at most");
+            printer.err(&format!("{:>12} {line}\n", "Waiting"));
+        };
+        Ok(session.discover(&self.site, &wanted, text, &slow)?)
     }
 }

@@ -1,10 +1,15 @@
 //! Asks every test binary for its tests, all at once as far as there are cores, and only those that
 //! have changed since they were asked last.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +18,7 @@ use camino::Utf8Path;
 use crate::checkpoint::BinaryRecord;
 use crate::checkpoint::ContentHash;
 use crate::checkpoint::Fingerprint;
+use crate::clock::Moment;
 use crate::command::CommandLine;
 use crate::discovery::Cache;
 use crate::discovery::CacheKey;
@@ -23,6 +29,7 @@ use crate::discovery::TestBinary;
 use crate::discovery::hash_file;
 use crate::discovery::list_commands;
 use crate::discovery::read_listing;
+use crate::id::BinaryId;
 use crate::process::Stdio;
 use crate::run::RunError;
 use crate::run::Session;
@@ -30,6 +37,9 @@ use crate::run::alarm::Alarm;
 use crate::run::child::ChildEnd;
 use crate::run::child::Collected;
 use crate::run::child::setup;
+
+/// After this time it is told that a binary has not answered.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of one binary.
 #[derive(Debug)]
@@ -55,7 +65,7 @@ pub struct Asking<'a> {
 }
 
 impl Session {
-    /// Lists the tests of the binaries, in their order.
+    /// Lists the tests of the binaries, in their order. Which one takes long is told to `slow`, once.
     ///
     /// # Errors
     /// One or more of them gave no listing: all of these are named. Or a binary can't be read or
@@ -64,9 +74,10 @@ impl Session {
         &self,
         binaries: &[TestBinary],
         asking: Asking<'_>,
+        slow: &dyn Fn(&BinaryId),
     ) -> Result<Vec<Listed>, RunError> {
         let mut cache = Cache::read(asking.cache);
-        let answers = self.ask_all(binaries, &cache, asking)?;
+        let answers = self.ask_all(binaries, &cache, asking, slow)?;
         let mut listed = Vec::with_capacity(binaries.len());
         let mut faults = Vec::new();
         for (binary, answer) in binaries.iter().zip(answers) {
@@ -98,23 +109,42 @@ impl Session {
         binaries: &[TestBinary],
         cache: &Cache,
         asking: Asking<'_>,
+        slow: &dyn Fn(&BinaryId),
     ) -> Result<Vec<Answer>, RunError> {
         let alarm = Alarm::start(self.clock).map_err(|source| setup("a thread", source))?;
         let next = AtomicUsize::new(0);
-        let answers = Mutex::new(Vec::with_capacity(binaries.len()));
-        let work = || {
+        let asked = Mutex::new(BTreeMap::new());
+        let (sender, received) = mpsc::channel();
+        let work = |sender: mpsc::Sender<_>| {
             while let Some((index, binary)) = take(&next, binaries) {
+                lock(&asked).insert(index, self.clock.now());
                 let answer = self.ask_one(binary, cache, &alarm, asking.timeout);
-                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                answers.push((index, answer));
+                lock(&asked).remove(&index);
+                // It is received until all senders are gone.
+                drop(sender.send((index, answer)));
             }
         };
-        thread::scope(|scope| {
+        let mut answers: Vec<(usize, Answer)> = thread::scope(|scope| {
             for _ in 0..asking.threads.clamp(1, binaries.len().max(1)) {
-                scope.spawn(work);
+                let sender = sender.clone();
+                scope.spawn(|| work(sender));
+            }
+            drop(sender);
+            let mut told = BTreeSet::new();
+            let mut answers = Vec::with_capacity(binaries.len());
+            loop {
+                match received.recv_timeout(PATIENCE / 5) {
+                    Ok(answer) => answers.push(answer),
+                    Err(RecvTimeoutError::Disconnected) => return answers,
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+                for index in overdue(&lock(&asked), self.clock.now()) {
+                    if told.insert(index) {
+                        slow(&binaries[index].id);
+                    }
+                }
             }
         });
-        let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
         answers.sort_by_key(|&(index, _)| index);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
@@ -170,6 +200,19 @@ impl Session {
     }
 }
 
+/// Who was asked so long ago that somebody may wonder.
+fn overdue(asked: &BTreeMap<usize, Moment>, now: Moment) -> Vec<usize> {
+    let waited = asked
+        .iter()
+        .filter(|(_, since)| now.saturating_sub(**since) >= PATIENCE);
+    waited.map(|(index, _)| *index).collect()
+}
+
+/// What is behind the lock is whole at every moment.
+fn lock(asked: &Mutex<BTreeMap<usize, Moment>>) -> MutexGuard<'_, BTreeMap<usize, Moment>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn take<'a>(next: &AtomicUsize, binaries: &'a [TestBinary]) -> Option<(usize, &'a TestBinary)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     Some((index, binaries.get(index)?))
@@ -183,5 +226,18 @@ fn record(binary: &TestBinary, key: &CacheKey, hash: u128) -> BinaryRecord {
             mtime_ns: key.mtime_ns(),
             hash: ContentHash::new(hash),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_asked_long_ago_is_overdue() {
+        let asked = BTreeMap::from([(3, Moment::ZERO), (4, Duration::from_secs(1))]);
+        assert_eq!(overdue(&asked, PATIENCE / 2), [0; 0]);
+        assert_eq!(overdue(&asked, PATIENCE), [3]);
+        assert_eq!(overdue(&asked, PATIENCE + Duration::from_secs(1)), [3, 4]);
     }
 }

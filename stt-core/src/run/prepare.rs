@@ -40,6 +40,7 @@ use crate::discovery::metadata_command;
 use crate::discovery::rustc_command;
 use crate::discovery::script_environment;
 use crate::discovery::test_binaries;
+use crate::id::BinaryId;
 use crate::id::RunId;
 use crate::outcome::Exit;
 use crate::process::Stdio;
@@ -346,7 +347,7 @@ impl Session {
         }
     }
 
-    /// Builds the tests of a workspace and lists them.
+    /// Builds the tests of a workspace and lists them. Whoever takes long to list them is told to `slow`.
     ///
     /// # Errors
     /// The build failed, or the tests could not be found out.
@@ -354,7 +355,8 @@ impl Session {
         &self,
         site: &Site<'_>,
         wanted: &Wanted<'_>,
-        text: impl FnMut(&str) + Send,
+        mut text: impl FnMut(&str) + Send,
+        slow: &dyn Fn(&BinaryId),
     ) -> Result<Discovered, RunError> {
         self.router.set_grace(wanted.grace);
         let config = CargoConfig::read(site.cwd, &self.env).map_err(RunError::CargoConfig)?;
@@ -368,7 +370,7 @@ impl Session {
                 if wanted.build.doc {
                     return Ok(Built::default());
                 }
-                self.build(site, wanted.build, wanted.colour, text, |_| {})
+                self.build(site, wanted.build, wanted.colour, &mut text, |_| {})
             });
             (joined(built), joined(toolchain))
         });
@@ -405,7 +407,7 @@ impl Session {
             let wrapper = wanted.rules.list_wrapper(binary);
             binary.list_wrapper = wrapper.map_err(RunError::Filters)?;
         }
-        let listed = self.list(&binaries, wanted.asking)?;
+        let listed = self.list(&binaries, wanted.asking, slow)?;
         let mut discovered = Discovered {
             build,
             script_env: script_environment(&setting, &binaries),
