@@ -2,12 +2,18 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::mpsc;
 
+use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use nix::fcntl::FcntlArg;
 use nix::fcntl::fcntl;
+use nix::pty::OpenptyResult;
+use nix::pty::Winsize;
+use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use stt_tests::DEADLINE;
@@ -99,8 +105,106 @@ impl Clogged {
 
     /// A run whose output goes there.
     fn of<'lab>(&self, stt: Stt<'lab>) -> Stt<'lab> {
-        stt.after(&format!("exec >{0} 2>{0}", self.path))
+        writing_to(&self.path, stt)
     }
+}
+
+/// A run whose output goes there.
+fn writing_to<'lab>(path: &Utf8Path, stt: Stt<'lab>) -> Stt<'lab> {
+    stt.after(&format!("exec >{path} 2>{path}"))
+        .env("TERM", "xterm")
+}
+
+/// A terminal of this many columns: its two ends, and the path of the one that is written to.
+fn terminal(columns: u16) -> (OpenptyResult, Utf8PathBuf) {
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let ends = openpty(Some(&size), None).expect("there are terminals");
+    let path = nix::unistd::ttyname(&ends.slave).expect("it has a name");
+    let path = Utf8PathBuf::try_from(path).expect("text");
+    (ends, path)
+}
+
+/// What has been drawn, line by line, without the orders to the terminal.
+fn lines(drawn: &str) -> Vec<String> {
+    let mut text = String::new();
+    let mut parts = drawn.split('\u{1b}');
+    text.extend(parts.next());
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic());
+        // A cursor that is moved begins another line.
+        text.push('\n');
+        text.push_str(end.map_or("", |end| &part[end + 1..]));
+    }
+    let lines = text
+        .split(['\n', '\r'])
+        .filter(|line| !line.trim().is_empty());
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_is_left_with_an_interrupt() {
+    let lab = Lab::shared("extremes");
+    let (_ends, path) = terminal(80);
+    let args = ["--test", "many", "many::t0", "many::t1"];
+    let mut running = writing_to(&path, lab.stt(args)).spawn();
+    wait_for_record(&lab, &mut running, "finished");
+    assert_eq!(lab.record().results().len(), 2000);
+    running.signal(Signal::SIGINT);
+    drop(running.finish().signal(2));
+    lab.assert_clean();
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests start their own children"
+)]
+fn a_bar_fits_into_a_terminal_that_has_become_smaller() {
+    let lab = Lab::shared("hostile");
+    let (ends, path) = terminal(100);
+    let (sender, drawn) = mpsc::channel();
+    let mut master = File::from(ends.master.try_clone().expect("descriptors are left"));
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = master.read(&mut bytes) {
+            if sender.send(bytes[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut running = writing_to(&path, lab.stt(["--exact", "waits_for_go"])).spawn();
+    lab.wait_for_traces(&mut running, &["waits_for_go"]);
+    let drawn_until = |what: &str, reached: &dyn Fn(&[String]) -> bool| {
+        let mut text = String::new();
+        until(what, DEADLINE, || {
+            for bytes in drawn.try_iter() {
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
+            let lines = lines(&text);
+            reached(&lines).then_some(lines)
+        })
+    };
+    let shows = |lines: &[String]| lines.iter().any(|line| line.contains("waits_for_go"));
+    let wide = drawn_until("the bar is drawn", &shows);
+    let widest = |lines: &[String]| lines.iter().map(|line| line.chars().count()).max();
+    assert!(widest(&wide) > Some(40), "{wide:?}");
+    let mut stty = lab.command("stty");
+    let set = stty.args(["-F", path.as_str(), "cols", "40"]).status();
+    assert!(set.expect("stty(1) is there").success());
+    // What was being drawn at that moment may still be wide.
+    let narrow = |lines: &[String]| {
+        let last = &lines[lines.len().saturating_sub(6)..];
+        last.len() == 6 && shows(last) && widest(last) <= Some(40)
+    };
+    drawn_until("the bar is narrow", &narrow);
+    lab.go();
+    drop(running.finish().code(0));
+    lab.assert_clean();
 }
 
 /// Waits until the checkpoint says this.
