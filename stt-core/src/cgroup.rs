@@ -66,6 +66,14 @@ pub(crate) fn mounts(text: &str) -> Vec<Mount> {
     text.lines().filter_map(line).collect()
 }
 
+/// The hierarchy that has a controller: version 1's of its own, else version 2's.
+pub(crate) fn hierarchy<'a>(mounts: &'a [Mount], controller: &str) -> Option<&'a Mount> {
+    let is_its_own =
+        |mount: &&Mount| !mount.unified && mount.options.iter().any(|option| option == controller);
+    let own = mounts.iter().find(is_its_own);
+    own.or_else(|| mounts.iter().find(|mount| mount.unified))
+}
+
 /// The directories of a group and of those around it, from its own up to the root of the mount, as
 /// paths below the mount point; the root is the empty path.
 ///

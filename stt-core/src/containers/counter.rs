@@ -321,16 +321,9 @@ impl Hierarchies {
         let below = |path: &str| root.join(path.trim_start_matches('/'));
         let mounts = fs::read_to_string(below("proc/self/mountinfo")).unwrap_or_default();
         let mounts = cgroup::mounts(&mounts);
-        let with = |controller: &str| {
-            let mut old = mounts.iter().filter(|mount| !mount.unified);
-            old.find(|mount| mount.options.iter().any(|option| option == controller))
-        };
-        let unified = || mounts.iter().find(|mount| mount.unified);
-        let memory = with("memory")
-            .or_else(unified)
-            .map(|mount| below(&mount.point));
-        let cpu = with("cpuacct").map(|mount| (below(&mount.point), "cpuacct.usage"));
-        let cpu = cpu.or_else(|| Some((below(&unified()?.point), "cpu.stat")));
+        let memory = cgroup::hierarchy(&mounts, "memory").map(|mount| below(&mount.point));
+        let cpu = cgroup::hierarchy(&mounts, "cpuacct");
+        let cpu = cpu.map(|mount| (below(&mount.point), group::cpu_file(mount)));
         Self { memory, cpu }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cgroup::Mount;
 use crate::container::is_id;
 use crate::units::Bytes;
 
@@ -47,6 +48,15 @@ pub(super) fn value(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
     let (_, value) = lines.find(|(known, _)| *known == name)?;
     value.trim().parse().ok()
+}
+
+/// The file of a group of this hierarchy that has its CPU time.
+pub(super) fn cpu_file(hierarchy: &Mount) -> &'static str {
+    if hierarchy.unified {
+        "cpu.stat"
+    } else {
+        "cpuacct.usage"
+    }
 }
 
 /// CPU time so far: `cpuacct.usage` has nanoseconds, `cpu.stat` a line with microseconds.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use twox_hash::XxHash3_128;
 
 use super::binary::TestBinary;
+use super::kept;
 use super::list::Listing;
 
 /// The version of the file's format, and of what a listing means.
@@ -92,22 +93,11 @@ struct Listed {
     listing: Listing,
 }
 
-/// The file.
-#[derive(Serialize, Deserialize)]
-struct File<E> {
-    format: String,
-    entries: E,
-}
-
 impl Cache {
     /// What the file at `path` knows: nothing when it is absent, damaged or of another version.
     pub fn read(path: &Utf8Path) -> Self {
-        let file = fs::read(path)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .filter(|file: &File<_>| file.format == FORMAT);
         Self {
-            entries: file.map(|file| file.entries).unwrap_or_default(),
+            entries: kept::read(path, FORMAT),
             changed: false,
         }
     }
@@ -122,14 +112,7 @@ impl Cache {
             return Ok(());
         }
         self.entries.retain(|path, _| path.exists());
-        let text = serde_json::to_vec(&File {
-            format: FORMAT.to_owned(),
-            entries: &self.entries,
-        })?;
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        crate::fs::write_atomic(path, &text)?;
+        kept::write(path, FORMAT, &self.entries)?;
         self.changed = false;
         Ok(())
     }

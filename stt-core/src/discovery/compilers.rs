@@ -11,16 +11,16 @@ use std::path::PathBuf;
 
 use camino::Utf8Path;
 use camino::Utf8PathBuf;
-use fs_err as fs;
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::cache::CacheKey;
+use super::kept;
 use super::rustc::Rustc;
 use crate::command::CommandLine;
 
 /// The version of the file's format, and of what an answer means.
-const FORMAT: &str = concat!("1/", env!("CARGO_PKG_VERSION"));
+const FORMAT: &str = concat!("2/", env!("CARGO_PKG_VERSION"));
 /// How many answers are kept, the newest ones: a few targets for each of a few toolchains.
 const MOST: usize = 16;
 /// What an answer depends on beside the compiler: where targets are described, and what may be asked.
@@ -113,21 +113,11 @@ struct Kept {
     answer: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct File<A> {
-    format: String,
-    answers: A,
-}
-
 impl Compilers {
     /// What the file at `path` knows: nothing when it is absent, damaged or of another version.
     pub fn read(path: &Utf8Path) -> Self {
-        let file = fs::read(path)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .filter(|file: &File<_>| file.format == FORMAT);
         Self {
-            answers: file.map(|file| file.answers).unwrap_or_default(),
+            answers: kept::read(path, FORMAT),
             changed: false,
         }
     }
@@ -165,14 +155,7 @@ impl Compilers {
         if !self.changed {
             return Ok(());
         }
-        let text = serde_json::to_vec(&File {
-            format: FORMAT.to_owned(),
-            answers: &self.answers,
-        })?;
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        crate::fs::write_atomic(path, &text)
+        kept::write(path, FORMAT, &self.answers)
     }
 }
 
@@ -184,6 +167,8 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     /// A machine with a toolchain, and another program of the compiler's name that is none.

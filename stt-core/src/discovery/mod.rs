@@ -24,6 +24,7 @@ mod expressions;
 mod filter;
 mod filterset;
 mod inventory;
+mod kept;
 mod layout;
 mod list;
 mod manifest;

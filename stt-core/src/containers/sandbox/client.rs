@@ -122,7 +122,7 @@ fn attended(call: &Call, to: [&mut dyn Write; 2]) -> Result<Exit, String> {
         kept: Vec::new(),
     };
     stream.pass(&come);
-    let forward = |signal| forward(&caller, call, signal);
+    let forward = || forward(&caller, call);
     // Whoever reads our output may be gone; the test is ended by others then.
     follow(&mut connection, &signals, forward, |bytes| {
         stream.pass(bytes);
@@ -140,8 +140,8 @@ fn attended(call: &Call, to: [&mut dyn Write; 2]) -> Result<Exit, String> {
             Ending::NotStarted(why) => return Err(why),
         }
         // It has closed its output, or the engine is about to say.
-        if let Some(signal) = wait(&signals, pause) {
-            forward(signal);
+        if wait(&signals, pause) {
+            forward();
         }
         pause = (pause * 2).min(50);
     }
@@ -151,7 +151,7 @@ fn attended(call: &Call, to: [&mut dyn Write; 2]) -> Result<Exit, String> {
 fn follow(
     connection: &mut Connection,
     signals: &PipeReader,
-    forward: impl Fn(i32),
+    forward: impl Fn(),
     mut pass: impl FnMut(&[u8]),
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
@@ -166,8 +166,8 @@ fn follow(
         };
         let ready = |index: usize| fds[index].revents().is_some_and(|found| !found.is_empty());
         let (stream, signalled) = (ready(0), ready(1));
-        if signalled && let Some(signal) = wait(signals, 0) {
-            forward(signal);
+        if signalled && wait(signals, 0) {
+            forward();
         }
         if stream {
             match connection.read(&mut buffer)? {
@@ -196,8 +196,8 @@ impl Passing<'_> {
     }
 }
 
-/// Sends a signal to everybody in the container. One that comes before the program would reach nobody.
-fn forward(caller: &Caller, call: &Call, signal: i32) {
+/// Asks everybody in the container to end. A signal that comes before the program would reach nobody.
+fn forward(caller: &Caller, call: &Call) {
     for _ in 0..ROUNDS {
         match caller.exec_state(&call.exec) {
             Ok(state) if state.running && !state.started => {}
@@ -205,7 +205,7 @@ fn forward(caller: &Caller, call: &Call, signal: i32) {
         }
         let _ = poll(&mut [], PollTimeout::from(ROUND));
     }
-    let body = spec::signal(signal, &call.idle);
+    let body = spec::signal(SIGTERM, &call.idle);
     // Who can't be reached so is killed when his grace is over.
     let sent = caller.exec(&call.container, &body);
     drop(sent.and_then(|exec| caller.start_detached(&exec)));
@@ -221,15 +221,12 @@ fn watch() -> io::Result<PipeReader> {
     Ok(reader)
 }
 
-/// Waits for a signal for so many milliseconds. Which one it was does not matter to whoever is to end.
-fn wait(mut signals: &PipeReader, milliseconds: u16) -> Option<i32> {
+/// Waits for a signal for so many milliseconds, and says whether there was one. Which does not matter to whoever is to
+/// end.
+fn wait(mut signals: &PipeReader, milliseconds: u16) -> bool {
     let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     let count = poll(&mut fds, PollTimeout::from(milliseconds)).unwrap_or(0);
-    if count == 0 {
-        return None;
-    }
-    let read = signals.read(&mut [0; 64]).unwrap_or(0);
-    (read > 0).then_some(SIGTERM)
+    count > 0 && signals.read(&mut [0; 64]).is_ok_and(|read| read > 0)
 }
 
 #[cfg(test)]

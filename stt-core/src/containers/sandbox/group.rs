@@ -11,7 +11,6 @@ use camino::Utf8PathBuf;
 use fs_err as fs;
 
 use crate::cgroup;
-use crate::cgroup::Mount;
 use crate::containers::group;
 use crate::units::Bytes;
 
@@ -52,24 +51,20 @@ impl Group {
         let user = nix::unistd::geteuid().as_raw();
         let usual = group::usual(id, user)?;
         let dir = |controller: &str| {
-            let is_old =
-                |mount: &&Mount| !mount.unified && mount.options.iter().any(|it| it == controller);
-            let mount = mounts.iter().find(is_old);
-            let mount = mount.or_else(|| mounts.iter().find(|mount| mount.unified))?;
+            let mount = cgroup::hierarchy(&mounts, controller)?;
             let mut places = usual.iter().map(|path| from_root(&mount.point).join(path));
-            Some((places.find(|place| place.is_dir())?, !mount.unified))
+            Some((places.find(|place| place.is_dir())?, mount))
         };
-        let (memory, old) = dir("memory")?;
+        let (memory, mount) = dir("memory")?;
         let open = |dir: &Utf8Path, name: &str| File::open(dir.join(name)).ok();
-        let [peak, kills] = if old {
-            ["memory.max_usage_in_bytes", "memory.oom_control"]
-        } else {
+        let [peak, kills] = if mount.unified {
             ["memory.peak", "memory.events"]
+        } else {
+            ["memory.max_usage_in_bytes", "memory.oom_control"]
         };
         let peak = memory.join(peak);
         let both = OpenOptions::new().read(true).write(true).open(&peak);
-        let cpu = dir("cpuacct")
-            .and_then(|(dir, old)| open(&dir, if old { "cpuacct.usage" } else { "cpu.stat" }));
+        let cpu = dir("cpuacct").and_then(|(dir, mount)| open(&dir, group::cpu_file(mount)));
         Some(Self {
             members: memory.join("cgroup.procs"),
             peak: both.or_else(|_| File::open(&peak)).ok(),
