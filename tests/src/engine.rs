@@ -119,6 +119,9 @@ impl Drop for Service {
     }
 }
 
+/// What its images are tagged with.
+const TAGS: [&str; 4] = ["busybox", "libraries", "empty", "foreign"];
+
 /// An image with busybox in it, and a container, a network and a volume of somebody else. Removed with this.
 #[derive(Debug)]
 pub struct Engine {
@@ -183,6 +186,11 @@ impl Engine {
         })
     }
 
+    /// The name of its command.
+    pub fn program(&self) -> &'static str {
+        self.program.name
+    }
+
     /// Calls the engine's command; what it says, or its complaints.
     pub fn call(&self, args: &[&str]) -> Result<String, String> {
         call(&self.program, args)
@@ -218,7 +226,7 @@ impl Engine {
         // Podman knows what was made here by a longer name only.
         let here = self.service.as_ref().map_or("", |_| "localhost/");
         let mut all = Vec::new();
-        for tag in ["busybox", "libraries", "empty"] {
+        for tag in TAGS {
             let filter = format!("ancestor={here}{}:{tag}", self.name);
             let said = self.call(&["ps", "-a", "-q", "--no-trunc", "--filter", &filter]);
             let said = said.expect("the engine answers");
@@ -251,6 +259,31 @@ impl Engine {
         let image = format!("{}:empty", self.name);
         import(&self.program, &image, "rm -r $dir/bin").expect("the image is made");
         image
+    }
+
+    /// Makes an image for another machine than this one; returns its architecture as well.
+    ///
+    /// # Panics
+    /// The engine refuses.
+    pub fn foreign_image(&self) -> (String, &'static str) {
+        let architecture = if cfg!(target_arch = "aarch64") {
+            "amd64"
+        } else {
+            "arm64"
+        };
+        let image = format!("{}:foreign", self.name);
+        let name = self.program.name;
+        // An archive as `docker save` writes it: only there an engine takes the machine from whoever makes the image.
+        let script = format!(
+            "set -e; dir=$(mktemp -d); trap 'rm -r $dir' EXIT; cd $dir; mkdir root; tar -C root -c . >layer.tar; \
+             sum=$(sha256sum <layer.tar | cut -d ' ' -f 1); \
+             printf '{{\"architecture\":\"{architecture}\",\"os\":\"linux\",\"config\":{{}},\"rootfs\":\
+             {{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}}}}' $sum >config.json; \
+             echo '[{{\"Config\":\"config.json\",\"RepoTags\":[\"{image}\"],\"Layers\":[\"layer.tar\"]}}]' >manifest.json; \
+             tar -c layer.tar config.json manifest.json | {name} load"
+        );
+        shell(&self.program, &script).expect("the image is made");
+        (image, architecture)
     }
 
     /// The images that were built on top of the image, whatever they are called.
@@ -298,17 +331,13 @@ impl Drop for Engine {
         }
         drop(self.call(&["network", "rm", &self.name]));
         drop(self.call(&["volume", "rm", &self.name]));
-        for tag in ["busybox", "libraries", "empty"] {
+        for tag in TAGS {
             drop(self.call(&["rmi", &format!("{}:{tag}", self.name)]));
         }
     }
 }
 
 /// Makes an image with busybox in it, of what lies on this machine, and what a script makes of its root, `$dir`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests start their own children"
-)]
 fn import(program: &Program, image: &str, then: &str) -> Result<(), String> {
     let name = program.name;
     let script = format!(
@@ -316,11 +345,20 @@ fn import(program: &Program, image: &str, then: &str) -> Result<(), String> {
          cp $busybox $dir/bin/busybox; for name in sh sleep cat echo; do ln -s busybox $dir/bin/$name; done; \
          {then}; tar -C $dir -c . | {name} import - {image}"
     );
+    shell(program, &script)
+}
+
+/// Has a shell do something with an engine's command.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests start their own children"
+)]
+fn shell(program: &Program, script: &str) -> Result<(), String> {
     let mut shell = Command::new("sh");
     if let Some(config) = &program.config {
         shell.env("CONTAINERS_CONF", config);
     }
-    let made = shell.args(["-c", &script]).output();
+    let made = shell.args(["-c", script]).output();
     let made = made.map_err(|error| error.to_string())?;
     if made.status.success() {
         Ok(())

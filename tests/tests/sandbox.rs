@@ -26,14 +26,6 @@ impl Boxed {
         Some(Self { engine, image })
     }
 
-    fn docker() -> Option<Self> {
-        Self::of(Engine::find())
-    }
-
-    fn podman() -> Option<Self> {
-        Self::of(Engine::podman())
-    }
-
     /// `cargo stt --container IMAGE ARGS`.
     fn stt<'lab>(&self, lab: &'lab Lab, args: &[&str]) -> Stt<'lab> {
         let stt = self.engine.json(lab, args);
@@ -45,6 +37,53 @@ impl Boxed {
         self.engine.assert_clean();
         lab.assert_clean();
     }
+}
+
+/// Lets the test go that waits for it.
+fn go(lab: &Lab) {
+    let waits = in_tmp(lab, "waits-for-go").expect("it waits");
+    fs_err::write(waits.with_file_name("go"), "").expect("the run's directory is writable");
+}
+
+/// Has each of these run with Docker and with Podman.
+macro_rules! with_each_engine {
+    ($($test:ident,)*) => {
+        mod docker {
+            $(#[test]
+            fn $test() {
+                super::Boxed::of(super::Engine::find()).iter().for_each(super::$test);
+            })*
+        }
+        mod podman {
+            $(#[test]
+            fn $test() {
+                super::Boxed::of(super::Engine::podman()).iter().for_each(super::$test);
+            })*
+        }
+    };
+}
+
+with_each_engine! {
+    tests_end_in_a_container_as_outside,
+    a_test_sees_its_own_environment_and_the_images_root,
+    output_comes_whole_and_each_stream_by_itself,
+    limits_hold_in_a_container,
+    a_container_may_use_what_its_tests_set_allows,
+    cpu_time_is_counted_and_limited_inside,
+    a_test_that_takes_too_long_is_asked_to_end_and_then_killed,
+    what_a_test_leaves_in_its_container_is_named_and_ended,
+    a_failed_test_is_tried_again_in_another_container,
+    an_interrupt_reaches_the_test_inside_and_nothing_is_left,
+    when_the_worker_is_killed_its_containers_go_and_the_run_goes_on,
+    when_all_of_the_run_is_killed_the_next_one_removes_its_containers,
+    each_attempt_has_a_container_of_its_own,
+    tests_may_share_a_container,
+    who_takes_too_much_costs_the_others_nothing_in_a_container_that_they_share,
+    what_can_not_run_in_an_image_is_told_before_the_first_test,
+    overrides_say_which_tests_are_inside,
+    the_engine_may_be_left_alone_otherwise,
+    documentation_tests_stay_outside_and_that_is_said,
+    a_static_binary_needs_nothing_of_its_image,
 }
 
 fn output(report: &Report, test: &str) -> String {
@@ -70,7 +109,7 @@ fn in_tmp(lab: &Lab, name: &str) -> Option<camino::Utf8PathBuf> {
 }
 
 /// Every test that ends by itself ends in a container as its model says.
-fn ends_as_outside(own: &Boxed) {
+fn tests_end_in_a_container_as_outside(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let names = [
         "passes",
@@ -91,21 +130,7 @@ fn ends_as_outside(own: &Boxed) {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn tests_end_in_a_container_as_outside() {
-    let Some(own) = Boxed::docker() else { return };
-    ends_as_outside(&own);
-}
-
-#[test]
-fn tests_end_in_a_container_of_podman_as_outside() {
-    let Some(own) = Boxed::podman() else { return };
-    ends_as_outside(&own);
-}
-
-#[test]
-fn a_test_sees_its_own_environment_and_the_images_root() {
-    let Some(own) = Boxed::docker() else { return };
+fn a_test_sees_its_own_environment_and_the_images_root(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = [
         "--exact",
@@ -145,9 +170,7 @@ fn a_test_sees_its_own_environment_and_the_images_root() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn output_comes_whole_and_each_stream_by_itself() {
-    let Some(own) = Boxed::docker() else { return };
+fn output_comes_whole_and_each_stream_by_itself(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = ["--exact", "speaks_on_both_streams", "speaks_much"];
     let report = own.stt(&lab, &args).run().code(100).report();
@@ -164,7 +187,7 @@ fn failure<'a>(report: &'a Report, test: &str) -> &'a Value {
     &report.finished(test)["failure"]
 }
 
-fn is_limited(own: &Boxed) {
+fn limits_hold_in_a_container(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let limits = [
         "--limits=small",
@@ -195,21 +218,22 @@ fn is_limited(own: &Boxed) {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn limits_hold_in_a_container() {
-    let Some(own) = Boxed::docker() else { return };
-    is_limited(&own);
+fn a_container_may_use_what_its_tests_set_allows(own: &Boxed) {
+    let lab = Lab::shared("boxed");
+    let args = ["--exact", "waits_for_go", "--limits=fast"];
+    let mut running = own.stt(&lab, &args).spawn();
+    wait_for(&lab, &mut running, "waits-for-go");
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}";
+    let all = own.engine.containers();
+    let said = own.engine.call(&["inspect", "--format", limits, &all[0]]);
+    // The same with swap: there is none for it.
+    assert_eq!(said.as_deref(), Ok("134217728 134217728 500000000"));
+    go(&lab);
+    drop(running.finish().code(0));
+    own.assert_clean(&lab);
 }
 
-#[test]
-fn limits_hold_in_a_container_of_podman() {
-    let Some(own) = Boxed::podman() else { return };
-    is_limited(&own);
-}
-
-#[test]
-fn cpu_time_is_counted_and_limited_inside() {
-    let Some(own) = Boxed::docker() else { return };
+fn cpu_time_is_counted_and_limited_inside(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let limits = ["--limits=small", "--config=limits.small.cpu-time=1s"];
     let args = ["--exact", "burns"];
@@ -222,9 +246,7 @@ fn cpu_time_is_counted_and_limited_inside() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn a_test_that_takes_too_long_is_asked_to_end_and_then_killed() {
-    let Some(own) = Boxed::docker() else { return };
+fn a_test_that_takes_too_long_is_asked_to_end_and_then_killed(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let times = [
         "--config=run.slow-timeout=1s",
@@ -252,7 +274,7 @@ fn a_test_that_takes_too_long_is_asked_to_end_and_then_killed() {
     own.assert_clean(&lab);
 }
 
-fn names_what_is_left(own: &Boxed) {
+fn what_a_test_leaves_in_its_container_is_named_and_ended(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = ["--exact", "leaves_a_process"];
     let report = own.stt(&lab, &args).run().code(0).report();
@@ -269,21 +291,7 @@ fn names_what_is_left(own: &Boxed) {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn what_a_test_leaves_in_its_container_is_named_and_ended() {
-    let Some(own) = Boxed::docker() else { return };
-    names_what_is_left(&own);
-}
-
-#[test]
-fn what_a_test_leaves_in_its_container_of_podman_is_named_and_ended() {
-    let Some(own) = Boxed::podman() else { return };
-    names_what_is_left(&own);
-}
-
-#[test]
-fn a_failed_test_is_tried_again_in_another_container() {
-    let Some(own) = Boxed::docker() else { return };
+fn a_failed_test_is_tried_again_in_another_container(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = ["--exact", "fails_at_first", "--retries=1"];
     let report = own.stt(&lab, &args).run().code(0).report();
@@ -291,9 +299,7 @@ fn a_failed_test_is_tried_again_in_another_container() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn an_interrupt_reaches_the_test_inside_and_nothing_is_left() {
-    let Some(own) = Boxed::docker() else { return };
+fn an_interrupt_reaches_the_test_inside_and_nothing_is_left(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = [
         "-j2",
@@ -312,9 +318,7 @@ fn an_interrupt_reaches_the_test_inside_and_nothing_is_left() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn when_the_worker_is_killed_its_containers_go_and_the_run_goes_on() {
-    let Some(own) = Boxed::docker() else { return };
+fn when_the_worker_is_killed_its_containers_go_and_the_run_goes_on(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = ["-j1", "--exact", "passes", "waits_for_go"];
     let mut running = own.stt(&lab, &args).spawn();
@@ -326,17 +330,14 @@ fn when_the_worker_is_killed_its_containers_go_and_the_run_goes_on() {
 
     let mut resumed = own.stt(&lab, &["--resume"]).spawn();
     wait_for(&lab, &mut resumed, "waits-for-go");
-    let waits = in_tmp(&lab, "waits-for-go").expect("it is there");
-    fs_err::write(waits.with_file_name("go"), "").expect("writable");
+    go(&lab);
     let report = resumed.finish().code(0).report();
     assert!(!report.started("passes"), "it has a result");
     assert_eq!(report.count("passed"), 2);
     own.assert_clean(&lab);
 }
 
-#[test]
-fn when_all_of_the_run_is_killed_the_next_one_removes_its_containers() {
-    let Some(own) = Boxed::docker() else { return };
+fn when_all_of_the_run_is_killed_the_next_one_removes_its_containers(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let mut running = own.stt(&lab, &["--exact", "hangs"]).spawn();
     wait_for(&lab, &mut running, "hangs");
@@ -344,11 +345,15 @@ fn when_all_of_the_run_is_killed_the_next_one_removes_its_containers() {
     assert_eq!(own.engine.containers().len(), 1);
     drop(own.engine.json(&lab, &["--exact", "passes"]).run().code(0));
     own.assert_clean(&lab);
+    let mut running = own.stt(&lab, &["--exact", "hangs"]).spawn();
+    wait_for(&lab, &mut running, "hangs");
+    running.kill_both();
+    let reaped = lab.stt(["reap"]).run().code(0).stdout;
+    assert!(reaped.contains("1 container"), "{reaped}");
+    own.assert_clean(&lab);
 }
 
-#[test]
-fn each_attempt_has_a_container_of_its_own() {
-    let Some(own) = Boxed::docker() else { return };
+fn each_attempt_has_a_container_of_its_own(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = ["--exact", "finds_what_it_has_left_inside", "--retries=1"];
     let report = own.stt(&lab, &args).run().code(100).report();
@@ -357,7 +362,7 @@ fn each_attempt_has_a_container_of_its_own() {
     own.assert_clean(&lab);
 }
 
-fn share_a_container(own: &Boxed) {
+fn tests_may_share_a_container(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let sharing = ["-j1", "--config=container.reuse=run", "--exact"];
     let names = ["finds_what_it_has_left_inside", "passes", "aborts", "exits"];
@@ -378,21 +383,7 @@ fn share_a_container(own: &Boxed) {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn tests_may_share_a_container() {
-    let Some(own) = Boxed::docker() else { return };
-    share_a_container(&own);
-}
-
-#[test]
-fn tests_may_share_a_container_of_podman() {
-    let Some(own) = Boxed::podman() else { return };
-    share_a_container(&own);
-}
-
-#[test]
-fn who_takes_too_much_costs_the_others_nothing_in_a_container_that_they_share() {
-    let Some(own) = Boxed::docker() else { return };
+fn who_takes_too_much_costs_the_others_nothing_in_a_container_that_they_share(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let limits = ["--limits=small", "--config=limits.small.memory=100MiB"];
     let names = [
@@ -415,9 +406,7 @@ fn who_takes_too_much_costs_the_others_nothing_in_a_container_that_they_share() 
     own.assert_clean(&lab);
 }
 
-#[test]
-fn what_can_not_run_in_an_image_is_told_before_the_first_test() {
-    let Some(own) = Boxed::docker() else { return };
+fn what_can_not_run_in_an_image_is_told_before_the_first_test(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let with = |image: &str| {
         own.engine
@@ -429,13 +418,16 @@ fn what_can_not_run_in_an_image_is_told_before_the_first_test() {
             .run()
             .code(96)
             .says(&format!("the engine has no image `{none}`"))
-            .says(&format!("`docker pull {none}` gets it")),
+            .says(&format!("`{} pull {none}` gets it", own.engine.program())),
     );
     let lacks = format!("which the image `{}` does not have", own.engine.image);
     let without = with(&own.engine.image).run().code(96);
     drop(without.says("needs the dynamic loader /lib").says(&lacks));
+    let (foreign, machine) = own.engine.foreign_image();
+    let another = format!("and the image `{foreign}` is for {machine}");
+    drop(with(&foreign).run().code(96).says(&another));
     drop(with("none").run().code(0));
-    let nowhere = with(&own.image).env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let nowhere = with(&own.image).env("DOCKER_HOST", "unix:///nowhere/engine.sock");
     let nowhere = nowhere.run().code(96);
     drop(nowhere.says("tests can't run in containers without an engine"));
     let far = with(&own.image).env("DOCKER_HOST", "ssh://somewhere");
@@ -443,9 +435,7 @@ fn what_can_not_run_in_an_image_is_told_before_the_first_test() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn overrides_say_which_tests_are_inside() {
-    let Some(own) = Boxed::docker() else { return };
+fn overrides_say_which_tests_are_inside(own: &Boxed) {
     let lab = Lab::copied("boxed");
     fs_err::create_dir(lab.root.join(".config")).expect("writable");
     let config = format!(
@@ -476,9 +466,7 @@ fn overrides_say_which_tests_are_inside() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn the_engine_may_be_left_alone_otherwise() {
-    let Some(own) = Boxed::docker() else { return };
+fn the_engine_may_be_left_alone_otherwise(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = [
         "--exact",
@@ -494,9 +482,7 @@ fn the_engine_may_be_left_alone_otherwise() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn documentation_tests_stay_outside_and_that_is_said() {
-    let Some(own) = Boxed::docker() else { return };
+fn documentation_tests_stay_outside_and_that_is_said(own: &Boxed) {
     let lab = Lab::shared("boxed");
     let args = [
         "--config=run.doctests=true",
@@ -513,9 +499,7 @@ fn documentation_tests_stay_outside_and_that_is_said() {
     own.assert_clean(&lab);
 }
 
-#[test]
-fn a_static_binary_needs_nothing_of_its_image() {
-    let Some(own) = Boxed::docker() else { return };
+fn a_static_binary_needs_nothing_of_its_image(own: &Boxed) {
     let lab = Lab::copied("boxed");
     let image = own.engine.empty_image();
     let target = ["--target", "x86_64-unknown-linux-gnu"];
