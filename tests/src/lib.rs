@@ -2,6 +2,7 @@
 //! from everything else on the machine.
 
 mod bare;
+mod blind;
 mod built;
 mod dump;
 mod engine;
@@ -23,6 +24,7 @@ mod town;
 mod wait;
 
 pub use bare::bare_loop;
+pub use blind::blind;
 pub use built::cargo;
 pub use built::cargo_stt;
 pub use built::target_dir;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use stt_tests::Engine;
 use stt_tests::Lab;
 use stt_tests::Running;
+use stt_tests::blind;
 
 const HOG: &str = "grows_in_a_container";
 const MUCH: &str = "uses_much_in_a_container";
@@ -133,24 +134,6 @@ fn page_cache_of_a_container_is_nobodys_memory() {
     assert!(!over(&result["peak-memory"], 150_000_000), "{result:#}");
     engine.assert_clean();
     lab.assert_clean();
-}
-
-/// A script that has a run see no control groups; `None`, with a word about it, where that can't be had.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests start their own children"
-)]
-fn blind() -> Option<&'static str> {
-    let unshared = std::process::Command::new("unshare")
-        .args(["--mount", "true"])
-        .status();
-    if !unshared.is_ok_and(|status| status.success()) {
-        stt_tests::skipped("a mount namespace", &"`unshare --mount` is refused");
-        return None;
-    }
-    Some(
-        "exec unshare --mount sh -c 'mount -t tmpfs none /sys/fs/cgroup && exec \"$0\" \"$@\"' \"$0\" \"$@\"",
-    )
 }
 
 /// Who sees no control groups has the engine count.

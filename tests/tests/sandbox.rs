@@ -72,6 +72,7 @@ with_each_engine! {
     cpu_time_is_counted_and_limited_inside,
     a_test_that_takes_too_long_is_asked_to_end_and_then_killed,
     what_a_test_leaves_in_its_container_is_named_and_ended,
+    who_sees_no_control_groups_asks_the_engine,
     a_failed_test_is_tried_again_in_another_container,
     an_interrupt_reaches_the_test_inside_and_nothing_is_left,
     when_the_worker_is_killed_its_containers_go_and_the_run_goes_on,
@@ -288,6 +289,31 @@ fn what_a_test_leaves_in_its_container_is_named_and_ended(own: &Boxed) {
         .code(100)
         .report();
     assert_eq!(failure(&report, "leaves_a_process")["kind"], "leak");
+    own.assert_clean(&lab);
+}
+
+/// Who is left in a container; and whether the kernel has killed somebody there, which Docker tells for certain.
+fn who_sees_no_control_groups_asks_the_engine(own: &Boxed) {
+    let Some(blind) = stt_tests::blind() else {
+        return;
+    };
+    let lab = Lab::shared("boxed");
+    let limits = ["--limits=small", "--config=limits.small.memory=100MiB"];
+    let tests = ["--exact", "leaves_a_process", "takes_memory", "passes"];
+    let run = own.stt(&lab, &tests).args(limits).after(blind);
+    let report = run.run().code(100).report();
+    let left = &report.finished("leaves_a_process")["leak"]["processes"];
+    let command = left[0]["command"].as_str().unwrap_or_default();
+    assert!(command.contains("sleep 1000"), "{left:#}");
+    let killed = failure(&report, "takes_memory");
+    let docker = own.engine.program() == "docker";
+    let kind = if docker { "limit" } else { "out-of-memory" };
+    assert_eq!(killed["kind"], kind, "{killed:#}");
+    let passed = report.finished("passes");
+    assert!(
+        passed["outcome"] == "passed" && passed.get("leak").is_none(),
+        "{passed:#}"
+    );
     own.assert_clean(&lab);
 }
 

@@ -49,6 +49,7 @@ pub use sandbox::CLIENT;
 pub use sandbox::Call;
 pub use sandbox::CallError;
 pub use sandbox::Counted;
+pub use sandbox::LeftOut;
 pub use sandbox::Mount;
 pub use sandbox::NO_TEST;
 pub use sandbox::ProcessLimit;

@@ -21,6 +21,7 @@ use crate::containers::CallError;
 use crate::containers::Counted;
 use crate::containers::Counter;
 use crate::containers::Found;
+use crate::containers::LeftOut;
 use crate::containers::NO_TEST;
 use crate::containers::Roster;
 use crate::containers::Sandbox;
@@ -58,6 +59,7 @@ use crate::run::slot::Shared;
 use crate::run::supervision::Note;
 use crate::run::supervisor::Teller;
 use crate::run::tmpdir::OwnDir;
+use crate::run::unenforced::left_out_by_engine;
 
 /// How long is waited between two looks at who is left in a container, in milliseconds.
 const LOOK_AGAIN: u16 = 5;
@@ -67,6 +69,8 @@ const LOOK_AGAIN: u16 = 5;
 pub(crate) struct Sandboxing {
     run: RunId,
     sandboxes: Sandboxes,
+    /// What of limits the engine does not hold.
+    left_out: LeftOut,
     reuse: Reuse,
     /// Our own program, which stands in the place of a test.
     program: Utf8PathBuf,
@@ -132,10 +136,21 @@ impl Session {
         }
         let mut own = self.open_sandboxing(job, config, (program, dir))?;
         own.tell();
+        let any_image = images.keys().next().cloned();
         for (image, binaries) in images {
             let binaries: Vec<_> = binaries.into_iter().collect();
             let checked = own.sandboxes.check(&image, &binaries);
             checked.map_err(RunError::Sandbox)?;
+        }
+        if let Some(image) = any_image {
+            let inside = tests
+                .iter()
+                .filter(|&&test| job.suite.image(test).is_some());
+            let limits = inside.filter_map(|&test| job.suite.limits(test));
+            own.left_out = own.sandboxes.left_out(&image, limits.map(AsRef::as_ref));
+        }
+        if let Some(warning) = left_out_by_engine(own.left_out) {
+            sink(report::Event::Warning(warning));
         }
         Ok(Some(own))
     }
@@ -167,6 +182,7 @@ impl Session {
         Ok(Sandboxing {
             run: job.run.clone(),
             sandboxes,
+            left_out: LeftOut::default(),
             reuse: config.container.reuse,
             program: program.to_owned(),
             env: self.env.clone(),
@@ -188,6 +204,20 @@ impl Sandboxing {
             self.roster = containers.shared_with(self.sandboxes.address());
         }
         self
+    }
+
+    /// Which limits of a test the engine holds for its container.
+    pub(crate) fn held(&self, limits: Option<&Arc<Limits>>) -> Held {
+        let LeftOut {
+            memory,
+            cpu,
+            processes,
+        } = self.left_out;
+        Held {
+            memory: !memory && limits.is_some_and(|limits| limits.memory.is_some()),
+            processes: !processes && limits.is_some_and(|limits| limits.processes.is_some()),
+            cpu: !cpu && limits.is_some_and(|limits| limits.cpu.is_some()),
+        }
     }
 
     /// Whoever would have to remove containers is told where they are, before there is one.
@@ -373,15 +403,6 @@ fn usage(counted: Counted) -> GroupUsage {
         oom_kills: counted.oom_kills,
         pids_refused: counted.refused,
         ..GroupUsage::default()
-    }
-}
-
-/// Which limits of a test the engine holds for its container.
-pub(crate) fn held(limits: Option<&Arc<Limits>>) -> Held {
-    Held {
-        memory: limits.is_some_and(|limits| limits.memory.is_some()),
-        processes: limits.is_some_and(|limits| limits.processes.is_some()),
-        cpu: limits.is_some_and(|limits| limits.cpu.is_some()),
     }
 }
 

@@ -286,7 +286,7 @@ impl Worker {
         self.control.hand_over(sockets);
         match spawn(&command, stdio, &self.control, &shared.clock) {
             Ok(child) => {
-                let held = inside.map_or_else(|| child.held(held), |_| sandbox::held(limits));
+                let held = inside.map_or_else(|| child.held(held), |own| own.held(limits));
                 let started = shared.clock.now();
                 self.begin(&child, limits, held, started);
                 let output = &mut self.capture;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::containers::LeftOut;
 use crate::guard::limited;
 use crate::limits::Limits;
 use crate::report::Warning;
@@ -68,6 +69,29 @@ fn unenforced<'a>(limits: impl IntoIterator<Item = &'a Limits>, means: Means) ->
         ]
     });
     warnings.flatten().collect()
+}
+
+/// Warns of the limits that an engine takes for a container, and does not hold.
+pub(crate) fn left_out_by_engine(left_out: LeftOut) -> Option<Warning> {
+    let kinds = [
+        (left_out.memory, "`memory`"),
+        (left_out.cpu, "`cpu`"),
+        (left_out.processes, "`processes`"),
+    ];
+    let names = kinds
+        .into_iter()
+        .filter_map(|(is, name)| is.then_some(name));
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| Warning {
+        message: format!(
+            "the engine does not hold tests in containers to their limits: {}",
+            names.join(", ")
+        ),
+        hint: Some(
+            "a user's own engine can with control groups of version 2 that are delegated to him"
+                .to_owned(),
+        ),
+    })
 }
 
 /// Warns of each of these sets of limits that holds less in a container. No engine counts what goes to disks so that a test
@@ -135,5 +159,19 @@ mod tests {
         let all = told(false, false, false);
         assert_eq!(all.len(), 3, "{all:?}");
         assert!(all[1].contains("`fast`") && all[2].contains("`small`"));
+    }
+
+    #[test]
+    fn what_an_engine_does_not_hold_is_named() {
+        let some = LeftOut {
+            memory: true,
+            processes: true,
+            cpu: false,
+        };
+        let told = left_out_by_engine(some).map(|warning| warning.message);
+        let message =
+            "the engine does not hold tests in containers to their limits: `memory`, `processes`";
+        assert_eq!(told.as_deref(), Some(message));
+        assert_eq!(left_out_by_engine(LeftOut::default()), None);
     }
 }

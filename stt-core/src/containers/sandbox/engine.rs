@@ -219,6 +219,12 @@ impl Caller {
         })
     }
 
+    /// What a container was made with (`HostConfig`), as far as the engine says.
+    pub(super) fn made_with(&self, container: &str) -> Value {
+        let said = self.value("a container", &format!("/containers/{container}/json"));
+        said.map_or(Value::Null, |mut container| container["HostConfig"].take())
+    }
+
     /// Whether the kernel has killed somebody in a container for want of memory, as far as the engine says. It may say
     /// that only of one that has ended.
     pub(super) fn was_short_of_memory(&self, container: &str) -> bool {
@@ -227,8 +233,11 @@ impl Caller {
     }
 
     /// The command lines of the processes in a container, process 1's included; `None` where the engine does not say.
-    pub(super) fn processes(&self, container: &str) -> Option<Vec<(i32, String)>> {
-        let top = self.value("its processes", &format!("/containers/{container}/top"));
+    /// Podman would call the image's `ps`, unless it is asked for columns that it knows itself (`podman-top(1)`).
+    pub(super) fn processes(&self, container: &str, podman: bool) -> Option<Vec<(i32, String)>> {
+        let columns = if podman { "?ps_args=pid,args" } else { "" };
+        let target = format!("/containers/{container}/top{columns}");
+        let top = self.value("its processes", &target);
         let top = top.ok()?;
         let titles = top["Titles"].as_array()?.iter();
         let titles: Vec<_> = titles.filter_map(Value::as_str).collect();

@@ -16,6 +16,7 @@ use super::elf::Machine;
 use super::elf::Needs;
 use super::error::SandboxError;
 use super::idle;
+use super::place::LOOK;
 use super::place::Sandboxes;
 use super::spec::Bounds;
 use crate::fs::write_atomic;
@@ -66,8 +67,8 @@ impl Sandboxes {
         image: &str,
         loaders: BTreeMap<String, &Utf8Path>,
     ) -> Result<(), SandboxError> {
-        let body = self.body(image, Bounds::default(), "(a look at the image)");
-        let id = self.caller.create(&body).map_err(SandboxError::Engine)?;
+        let body = self.body(image, Bounds::default(), LOOK);
+        let id = self.create(&body).map_err(SandboxError::Engine)?;
         let missing = loaders.into_iter().find_map(|(loader, binary)| {
             let there = self.caller.has_file(&id, &loader);
             match there {

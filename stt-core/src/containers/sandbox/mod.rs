@@ -26,5 +26,6 @@ pub use group::Counted;
 pub use place::Sandbox;
 pub use place::Sandboxes;
 pub use place::Setting;
+pub use spec::LeftOut;
 pub use spec::Mount;
 pub use spec::ProcessLimit;

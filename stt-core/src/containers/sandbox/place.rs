@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -25,6 +27,7 @@ use super::spec;
 use super::spec::Bounds;
 use super::spec::Container;
 use super::spec::Inherited;
+use super::spec::LeftOut;
 use super::spec::Mount;
 use super::spec::ProcessLimit;
 use crate::command::CommandLine;
@@ -35,6 +38,9 @@ use crate::containers::discovery::Host;
 use crate::containers::label::key;
 use crate::id::RunId;
 use crate::limits::Limits;
+
+/// What a container is labelled with that is made for a look, and never started. No test is called so.
+pub(super) const LOOK: &str = "(a look at the image)";
 
 /// What is the same for all containers of a run.
 #[derive(Clone, Debug)]
@@ -60,6 +66,8 @@ pub struct Sandboxes {
     key: String,
     user: String,
     inherited: Vec<Inherited>,
+    /// Taken by whoever makes a container, where only one can be made at a time.
+    turn: Mutex<()>,
 }
 
 /// A container for tests.
@@ -116,6 +124,7 @@ impl Sandboxes {
             setting,
             user: if root_is_own { "0:0".to_owned() } else { own },
             inherited: inherited(),
+            turn: Mutex::default(),
         })
     }
 
@@ -130,6 +139,22 @@ impl Sandboxes {
             .map_or("".into(), Utf8PathBuf::as_path)
     }
 
+    /// Whether users have the same numbers inside, although the engine is a user's own.
+    fn keeps_id(&self) -> bool {
+        self.about.rootless && self.about.podman
+    }
+
+    /// Makes a container. A user's own Podman looks up which numbers he may give with a library that can't do it twice at
+    /// once (`subid_get_uid_ranges(3)`): it finds none then, or ends by SIGSEGV, as version 4.3 does.
+    ///
+    /// # Errors
+    /// The engine refuses.
+    pub(super) fn create(&self, body: &str) -> Result<String, CallError> {
+        let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.keeps_id().then(turn);
+        self.caller.create(body)
+    }
+
     /// The body of the request for a container of an image that was checked.
     pub(super) fn body(&self, image: &str, bounds: Bounds, label: &str) -> String {
         let container = Container {
@@ -138,12 +163,28 @@ impl Sandboxes {
             mounts: &self.setting.mounts,
             idle: self.idle(image),
             user: &self.user,
-            keeps_id: self.about.rootless && self.about.podman,
+            keeps_id: self.keeps_id(),
             inherited: &self.inherited,
             bounds,
             label: (&self.key, label),
         };
         container.body()
+    }
+
+    /// Which of these sets of limits' bounds the engine does not hold here: a container is made with all of them, and
+    /// never started. Where it can't be made, tests say so themselves.
+    pub fn left_out<'a>(&self, image: &str, limits: impl Iterator<Item = &'a Limits>) -> LeftOut {
+        let bounds = limits.map(|limits| Bounds::of(Some(limits), self.about.cores));
+        let bounds = bounds.fold(Bounds::default(), Bounds::or);
+        if bounds == Bounds::default() {
+            return LeftOut::default();
+        }
+        let Ok(id) = self.create(&self.body(image, bounds, LOOK)) else {
+            return LeftOut::default();
+        };
+        let left_out = bounds.left_out(&self.caller.made_with(&id));
+        self.caller.remove(&id);
+        left_out
     }
 
     /// Whether a test of this image and these limits can run in a container that is there.
@@ -164,7 +205,7 @@ impl Sandboxes {
         let bounds = Bounds::of(limits, self.about.cores);
         // No test is called so: what a test leaves at an engine has its name for a label.
         let label = format!("(slot {slot})");
-        let id = self.caller.create(&self.body(image, bounds, &label))?;
+        let id = self.create(&self.body(image, bounds, &label))?;
         if let Err(error) = self.caller.start(&id) {
             self.caller.remove(&id);
             return Err(error);
@@ -220,7 +261,7 @@ impl Sandboxes {
                     .collect(),
             );
         }
-        let mut all = self.caller.processes(&sandbox.id)?;
+        let mut all = self.caller.processes(&sandbox.id, self.about.podman)?;
         let idle = self.idle(&sandbox.image);
         all.retain(|(_, command)| command.split(' ').next() != Some(idle.as_str()));
         Some(all)

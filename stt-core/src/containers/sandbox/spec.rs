@@ -64,6 +64,40 @@ impl Bounds {
             processes: limits.processes.map(|most| u64::from(most) + 1 + OTHERS),
         }
     }
+
+    /// What one of the two has.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            memory: self.memory.or(other.memory),
+            cpu: self.cpu.or(other.cpu),
+            processes: self.processes.or(other.processes),
+        }
+    }
+
+    /// Which of them an engine has left out of a container, by what it says of it (`ContainerInspect`, `HostConfig`). Of
+    /// what it says nothing nothing is known.
+    pub(super) fn left_out(self, host: &Value) -> LeftOut {
+        let is_missing = |asked: Option<u64>, name: &str| {
+            let said = host.get(name);
+            asked.is_some() && said.is_some_and(|said| said.as_u64().unwrap_or_default() == 0)
+        };
+        LeftOut {
+            memory: is_missing(self.memory, "Memory"),
+            cpu: is_missing(self.cpu, "NanoCpus"),
+            processes: is_missing(self.processes, "PidsLimit"),
+        }
+    }
+}
+
+/// Limits that an engine takes and does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Memory.
+    pub memory: bool,
+    /// Cores.
+    pub cpu: bool,
+    /// Processes.
+    pub processes: bool,
 }
 
 /// A container for tests.
@@ -263,6 +297,30 @@ mod tests {
             assert_eq!(Bounds::of(Some(&limits(cores)), there).cpu, held, "{cores}");
         }
         assert_eq!(Bounds::of(None, 2), Bounds::default());
+    }
+
+    #[test]
+    fn what_an_engine_leaves_out_is_known_by_what_it_says() {
+        let asked = Bounds {
+            memory: Some(1 << 20),
+            cpu: Some(500_000_000),
+            processes: None,
+        };
+        let left_out = |host: Value| {
+            let left_out = asked.left_out(&host);
+            (left_out.memory, left_out.cpu, left_out.processes)
+        };
+        let held = json!({ "Memory": 1 << 20, "NanoCpus": 500_000_000, "PidsLimit": null });
+        assert_eq!(left_out(held), (false, false, false));
+        let without = json!({ "Memory": 0, "NanoCpus": null, "PidsLimit": 0 });
+        assert_eq!(left_out(without), (true, true, false));
+        assert_eq!(left_out(json!({})), (false, false, false));
+        let all = asked.or(Bounds {
+            memory: Some(2),
+            processes: Some(3),
+            ..Bounds::default()
+        });
+        assert_eq!((all.memory, all.processes), (Some(1 << 20), Some(3)));
     }
 
     #[test]
