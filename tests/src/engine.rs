@@ -159,7 +159,7 @@ impl Engine {
         let name = format!("stt-test-{}-{number}", std::process::id());
         let image = format!("{name}:busybox");
         import(&program, &image, "true")?;
-        // Its label looks like one of ours, and is another run's.
+        // Its label looks like one of ours, and is another run's. Others label theirs as well.
         let label = "dev.cargo-stt.run.00000000-0000-4000-8000-000000000000=app t";
         call(&["network", "create", "--label", label, &name])?;
         call(&["volume", "create", "--label", label, &name])?;
@@ -169,6 +169,12 @@ impl Engine {
             "-d",
             "--label",
             label,
+            "--label",
+            "org.testcontainers=true",
+            "--label",
+            "com.docker.compose.project=app",
+            "--label",
+            "com.gitlab.gitlab-runner.managed=true",
             "--network",
             &name,
             "-v",

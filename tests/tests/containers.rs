@@ -366,9 +366,8 @@ fn clients_that_are_killed_leave_nothing() {
     lab.assert_clean();
 }
 
-#[test]
-fn a_run_without_containers_contacts_no_engine() {
-    let lab = Lab::shared("counting");
+/// A socket that counts who connects.
+fn counting_socket(lab: &Lab) -> (String, Arc<AtomicUsize>) {
     let path = lab.path("engine.sock");
     let listener = UnixListener::bind(&path).expect("a path that is free");
     let connections = Arc::new(AtomicUsize::new(0));
@@ -378,9 +377,39 @@ fn a_run_without_containers_contacts_no_engine() {
             counter.fetch_add(1, Ordering::SeqCst);
         }
     });
+    (format!("unix://{path}"), connections)
+}
+
+#[test]
+fn a_run_without_containers_contacts_no_engine() {
+    let lab = Lab::shared("counting");
+    let (host, connections) = counting_socket(&lab);
     let stt = lab.json(["--no-fail-fast"]).log(&lab.log());
-    drop(stt.env("DOCKER_HOST", format!("unix://{path}")).run());
+    drop(stt.env("DOCKER_HOST", host).run());
     drop(lab.stt(["reap"]).run().code(0));
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    lab.assert_clean();
+}
+
+/// There is nothing of what would ask the engine: its runtime begins with an `epoll`.
+#[test]
+fn a_run_without_containers_starts_no_client_for_the_engine() {
+    let lab = Lab::shared("hostile");
+    let (host, connections) = counting_socket(&lab);
+    let mut running = lab
+        .json(["--exact", "hangs"])
+        .env("DOCKER_HOST", host)
+        .spawn();
+    lab.wait_for_traces(&mut running, &["hangs"]);
+    for pid in [running.pid(), running.worker()] {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+        let open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let open: Vec<_> = open.collect();
+        let polls = |path: &std::path::PathBuf| path.as_os_str() == "anon_inode:[eventpoll]";
+        assert!(open.len() > 3 && !open.iter().any(polls), "{open:?}");
+    }
+    running.signal(Signal::SIGTERM);
+    drop(running.finish());
     assert_eq!(connections.load(Ordering::SeqCst), 0);
     lab.assert_clean();
 }

@@ -66,6 +66,41 @@ fn what_is_new_goes_and_what_was_there_stays_as_it_is() {
     lab.assert_clean();
 }
 
+/// A network can't go while a container is in it, nor a volume; and who is killed first needs not be waited for.
+#[test]
+fn what_is_left_goes_in_its_order() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let now = || {
+        let time = engine.call(&["system", "info", "--format", "{{.SystemTime}}"]);
+        time.expect("the engine has a clock")
+    };
+    let since = now();
+    let stt = engine.json(&lab, &["--exact", "leaves_all_kinds"]);
+    drop(stt.run().code(0));
+    let names = [trace(&lab, "left"), trace(&lab, "name")];
+    let format = "--format={{.Type}} {{.Action}} {{.Actor.ID}} {{json .Actor.Attributes}}";
+    let events = ["events", "--since", &since, "--until", &now(), format];
+    let events = engine.call(&events).expect("the engine keeps its events");
+    let is_ours = |line: &&str| names.iter().any(|name| line.contains(name.as_str()));
+    let told = events.lines().filter(is_ours);
+    let told: Vec<_> = told
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    let order = [
+        "container kill",
+        "container die",
+        "container destroy",
+        "network destroy",
+        "volume destroy",
+    ];
+    let mut gone = told.clone();
+    gone.retain(|event| order.contains(&event.as_str()));
+    assert_eq!(gone, order, "{told:#?}");
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
 #[test]
 fn a_volume_stays_for_as_long_as_its_test() {
     let Some(engine) = Engine::find() else { return };

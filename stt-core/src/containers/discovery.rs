@@ -218,8 +218,11 @@ mod tests {
         for (path, variables) in [
             ("/run/podman/podman.sock", both),
             ("/run/user/1000/podman/podman.sock", both),
+            ("/home/me/.orbstack/run/docker.sock", &[DOCKER_HOST]),
             ("/home/me/.colima/default/docker.sock", &[DOCKER_HOST]),
+            ("/home/me/.docker/run/docker.sock", &[DOCKER_HOST]),
             ("/run/user/1000/docker.sock", &[DOCKER_HOST]),
+            ("/run/docker.sock", &[DOCKER_HOST]),
             ("/var/run/docker.sock", &[DOCKER_HOST]),
         ] {
             world.sockets.push(path);

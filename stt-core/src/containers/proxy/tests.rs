@@ -108,6 +108,32 @@ fn nothing_is_contacted_before_a_request_and_nobody_told_before_something_is_mad
     assert!(!fake.desk().end(&clock, budget));
 }
 
+/// A client that waits to be told so sends its body then, and of its chunks becomes one body.
+#[test]
+fn who_waits_for_an_invitation_gets_it() {
+    let fake = start(answer);
+    let mut client = fake.connect();
+    let head = "POST /containers/create HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    let mut told = [0; 25];
+    client.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(fake.connections.load(Ordering::SeqCst), 0);
+    client.write_all(b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n").unwrap();
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).unwrap();
+    let (head, body) = seen.rsplit_once("\r\n\r\n").unwrap();
+    assert!(
+        body.starts_with("{\"Labels\":{\"dev.cargo-stt.run."),
+        "{seen}"
+    );
+    let length = format!("Content-Length: {}\r\nConnection: close", body.len());
+    assert!(
+        head.ends_with(&length) && !head.contains("Expect"),
+        "{seen}"
+    );
+}
+
 /// A client that dies after its request is answered for: the slot waits until the engine has answered.
 #[test]
 fn what_a_dead_client_has_asked_for_is_waited_for() {

@@ -5,6 +5,7 @@
 //! median, and what counts are the ratios.
 
 mod bare;
+mod engine;
 mod inside;
 mod measure;
 mod table;
@@ -37,20 +38,25 @@ const VARIANTS: [(&str, &[&str]); 6] = [
     reason = "the table is what it is for"
 )]
 fn main() -> ExitCode {
-    let inside = std::env::args()
-        .nth(1)
-        .is_some_and(|first| first == "inside");
-    let args = std::env::args().skip(1 + usize::from(inside));
+    if let Some(code) = engine::client() {
+        return code;
+    }
+    let first = std::env::args().nth(1);
+    let kind = first.filter(|first| ["inside", "engine"].contains(&&**first));
+    let args = std::env::args().skip(1 + usize::from(kind.is_some()));
     let (tests, rounds) = match options(args) {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("{message}\nusage: bench [inside] [--tests N] [--rounds N]");
+            eprintln!("{message}\nusage: bench [inside|engine] [--tests N] [--rounds N]");
             return ExitCode::from(2);
         }
     };
+    if kind.as_deref() == Some("engine") {
+        return engine::run(rounds);
+    }
     eprintln!("building {tests} tests in 4 binaries, and cargo-stt");
     let workspace = Workspace::build(tests);
-    if inside {
+    if kind.is_some() {
         return in_containers(&workspace, rounds);
     }
     let nextest = workspace.has_nextest();
