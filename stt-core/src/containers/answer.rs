@@ -45,16 +45,21 @@ pub(super) fn is_whole(answer: &[u8]) -> bool {
         return false;
     };
     let body = answer.len() - end - 4;
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let value = |name: &str| {
-        let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-        lines.find_map(|(field, value)| (field == name).then(|| value.trim().to_owned()))
-    };
-    match (value("transfer-encoding"), value("content-length")) {
+    let head = String::from_utf8_lossy(&answer[..end]);
+    match (
+        header(&head, "transfer-encoding"),
+        header(&head, "content-length"),
+    ) {
         (Some(_), _) => body > 0 && answer.ends_with(b"\r\n0\r\n\r\n"),
         (None, Some(length)) => length.parse().is_ok_and(|length: usize| body >= length),
         (None, None) => matches!(status(answer), Some(204 | 304)),
     }
+}
+
+/// What a head says under this name.
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    lines.find_map(|(field, value)| field.eq_ignore_ascii_case(name).then(|| value.trim()))
 }
 
 /// The number in the first line of an answer (RFC 9112, 4).

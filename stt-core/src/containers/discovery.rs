@@ -7,6 +7,11 @@ use camino::Utf8Path;
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
+use super::remote::Reach;
+use super::remote::Way;
+use super::remote::reach_by_ssh;
+use super::remote::reach_by_tls;
+
 /// Docker's clients find the engine by it.
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// Podman's clients do.
@@ -51,8 +56,37 @@ pub enum Found {
     Nothing,
     /// This one.
     Engine(Engine),
-    /// One that no proxy can stand before, and why.
-    OutOfReach(String),
+    /// One that no proxy can stand before.
+    OutOfReach(Distant),
+}
+
+/// An engine that no proxy can stand before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distant {
+    /// Why none can.
+    pub why: String,
+    /// How Docker's command gets there; `None` where it does not, or where that is not known.
+    pub reach: Option<Reach>,
+}
+
+/// Who names an engine.
+enum Who {
+    /// A variable.
+    Variable(&'static str),
+    /// A context of Docker's.
+    Context(Context),
+}
+
+/// A context of Docker's that is not the default.
+struct Context {
+    name: String,
+    host: String,
+    /// The file that describes it.
+    meta: Utf8PathBuf,
+    /// Where the certificates are that it has, or would have.
+    certificates: Utf8PathBuf,
+    /// Whether it is spoken to through TLS.
+    tls: bool,
 }
 
 /// Finds the engine.
@@ -62,26 +96,17 @@ pub fn find(world: &impl Lookup) -> Found {
     let podman = &[DOCKER_HOST, CONTAINER_HOST][..];
     if let Some(host) = var(DOCKER_HOST) {
         let both = var(CONTAINER_HOST).as_ref() == Some(&host);
-        return at(
-            world,
-            &host,
-            DOCKER_HOST,
-            if both { podman } else { docker },
-        );
+        let variables = if both { podman } else { docker };
+        return at(world, &host, &Who::Variable(DOCKER_HOST), variables);
     }
     if let Some(host) = var(CONTAINER_HOST) {
-        return at(world, &host, CONTAINER_HOST, &[CONTAINER_HOST]);
+        let who = Who::Variable(CONTAINER_HOST);
+        return at(world, &host, &who, &[CONTAINER_HOST]);
     }
     let home = var("HOME").map(Utf8PathBuf::from);
-    let config = var("DOCKER_CONFIG").map(Utf8PathBuf::from);
-    let config = config.or_else(|| Some(home.as_ref()?.join(".docker")));
-    if let Some((context, host)) = config.and_then(|config| context(world, &config)) {
-        return at(
-            world,
-            &host,
-            &format!("the Docker context `{context}`"),
-            docker,
-        );
+    if let Some(context) = config(world).and_then(|config| context(world, &config)) {
+        let host = context.host.clone();
+        return at(world, &host, &Who::Context(context), docker);
     }
     let runtime = var("XDG_RUNTIME_DIR").map(Utf8PathBuf::from);
     let runtime = runtime.unwrap_or_else(|| format!("/run/user/{}", world.user()).into());
@@ -107,10 +132,25 @@ pub fn find(world: &impl Lookup) -> Found {
     })
 }
 
+/// The directory in which Docker's clients keep what they know.
+fn config(world: &impl Lookup) -> Option<Utf8PathBuf> {
+    let own = filled(world, "DOCKER_CONFIG").map(Utf8PathBuf::from);
+    own.or_else(|| Some(Utf8PathBuf::from(filled(world, "HOME")?).join(".docker")))
+}
+
+/// The value of a variable that has one.
+fn filled(world: &impl Lookup, name: &str) -> Option<String> {
+    world.var(name).filter(|value| !value.is_empty())
+}
+
 /// The engine that a person has named.
-fn at(world: &impl Lookup, host: &str, who: &str, variables: &'static [&'static str]) -> Found {
+fn at(world: &impl Lookup, host: &str, who: &Who, variables: &'static [&'static str]) -> Found {
     let (scheme, rest) = host.split_once("://").unwrap_or(("tcp", host));
     let engine = |host| Found::Engine(Engine { host, variables });
+    let out_of_reach = |why: &str, reach| {
+        let why = format!("{} is {host}{why}", who.named());
+        Found::OutOfReach(Distant { why, reach })
+    };
     match scheme {
         "unix" => {
             let path = Utf8PathBuf::from(rest);
@@ -122,19 +162,78 @@ fn at(world: &impl Lookup, host: &str, who: &str, variables: &'static [&'static 
             }
         }
         "tcp" | "http" => {
-            let filled = |name| world.var(name).is_some_and(|value| !value.is_empty());
             let rest = rest.trim_end_matches('/');
-            if filled("DOCKER_TLS_VERIFY") || filled("DOCKER_TLS") {
-                Found::OutOfReach(format!("{who} is {host}, which is spoken to through TLS"))
+            if who.speaks_tls(world) {
+                let reach = who.way(world).zip(who.certificates(world));
+                let reach = reach.map(|(way, dir)| reach_by_tls(way, &dir, who.meta()));
+                out_of_reach(", which is spoken to through TLS", reach)
             } else if rest.is_empty() || rest.contains('/') {
-                Found::OutOfReach(format!("{who} is {host}"))
+                out_of_reach("", None)
             } else if has_port(rest) {
                 engine(Host::Tcp(rest.to_owned()))
             } else {
                 engine(Host::Tcp(format!("{rest}:2375")))
             }
         }
-        _ => Found::OutOfReach(format!("{who} is {host}")),
+        "ssh" => {
+            let home = filled(world, "HOME").map(Utf8PathBuf::from);
+            let path = filled(world, "PATH").unwrap_or_default();
+            let way = who.way(world);
+            out_of_reach("", way.map(|way| reach_by_ssh(way, &path, home.as_deref())))
+        }
+        _ => out_of_reach("", None),
+    }
+}
+
+impl Who {
+    fn named(&self) -> String {
+        match self {
+            Self::Variable(name) => (*name).to_owned(),
+            Self::Context(context) => format!("the Docker context `{}`", context.name),
+        }
+    }
+
+    fn speaks_tls(&self, world: &impl Lookup) -> bool {
+        let asked = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"];
+        let asked = asked.iter().any(|name| filled(world, name).is_some());
+        asked || matches!(self, Self::Context(context) if context.tls)
+    }
+
+    /// How a person calls Docker's command for this engine. It does not know Podman's variable.
+    fn way(&self, world: &impl Lookup) -> Option<Way> {
+        const NAMES: [&str; 4] = [
+            DOCKER_HOST,
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_TLS",
+            "DOCKER_CERT_PATH",
+        ];
+        match self {
+            Self::Variable(DOCKER_HOST) => {
+                let pair = |name: &str| Some((name.to_owned(), filled(world, name)?));
+                Some(Way::Variables(
+                    NAMES.iter().filter_map(|name| pair(name)).collect(),
+                ))
+            }
+            Self::Variable(_) => None,
+            Self::Context(context) => Some(Way::Context(context.name.clone())),
+        }
+    }
+
+    fn certificates(&self, world: &impl Lookup) -> Option<Utf8PathBuf> {
+        match self {
+            Self::Variable(_) => {
+                let own = filled(world, "DOCKER_CERT_PATH").map(Utf8PathBuf::from);
+                own.or_else(|| config(world))
+            }
+            Self::Context(context) => Some(context.certificates.clone()),
+        }
+    }
+
+    fn meta(&self) -> Option<&Utf8Path> {
+        match self {
+            Self::Variable(_) => None,
+            Self::Context(context) => Some(&context.meta),
+        }
     }
 }
 
@@ -143,25 +242,29 @@ fn has_port(host: &str) -> bool {
     port.is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// The context that is not the default, with its host.
-fn context(world: &impl Lookup, config: &Utf8Path) -> Option<(String, String)> {
+/// The context that is not the default.
+fn context(world: &impl Lookup, config: &Utf8Path) -> Option<Context> {
     let parse = |text: String| serde_json::from_str::<Value>(&text).ok();
-    let chosen = world.var("DOCKER_CONTEXT").filter(|name| !name.is_empty());
-    let chosen = chosen.or_else(|| {
+    let chosen = filled(world, "DOCKER_CONTEXT").or_else(|| {
         let config = parse(world.text(&config.join("config.json"))?)?;
         Some(config["currentContext"].as_str()?.to_owned())
     });
     let name = chosen.filter(|name| !name.is_empty() && name != "default")?;
     // The directories are named by hashes of the names, which are in the files as well.
-    let dirs = world.entries(&config.join("contexts/meta"));
-    let metas = dirs
-        .iter()
-        .filter_map(|dir| parse(world.text(&dir.join("meta.json"))?));
-    let own = metas
-        .into_iter()
-        .find(|meta| meta["Name"] == name.as_str())?;
-    let host = own["Endpoints"]["docker"]["Host"].as_str()?.to_owned();
-    Some((name, host))
+    let dirs = world.entries(&config.join("contexts/meta")).into_iter();
+    let mut metas = dirs.filter_map(|dir| Some((parse(world.text(&dir.join("meta.json"))?)?, dir)));
+    let (meta, dir) = metas.find(|(meta, _)| meta["Name"] == name.as_str())?;
+    let endpoint = &meta["Endpoints"]["docker"];
+    let certificates = config.join("contexts/tls").join(dir.file_name()?);
+    let certificates = certificates.join("docker");
+    Some(Context {
+        name,
+        host: endpoint["Host"].as_str()?.to_owned(),
+        meta: dir.join("meta.json"),
+        // As in Docker's own client: who has certificates, or does without them on purpose.
+        tls: endpoint["SkipTLSVerify"] == true || !world.entries(&certificates).is_empty(),
+        certificates,
+    })
 }
 
 #[cfg(test)]
@@ -188,8 +291,8 @@ mod tests {
 
         fn entries(&self, dir: &Utf8Path) -> Vec<Utf8PathBuf> {
             let files = self.files.iter().map(|(path, _)| Utf8Path::new(path));
-            let parents = files.filter_map(Utf8Path::parent);
-            let inside = parents.filter(|parent| parent.parent() == Some(dir));
+            let all = files.flat_map(Utf8Path::ancestors);
+            let inside = all.filter(|path| path.parent() == Some(dir));
             inside.map(Utf8PathBuf::from).collect()
         }
 
@@ -262,14 +365,127 @@ mod tests {
             };
             assert_eq!(engine.host, Host::Tcp(expected.to_owned()));
         }
-        let tls = with(&[(DOCKER_HOST, "tcp://host:2376"), ("DOCKER_TLS_VERIFY", "1")]);
-        let why = "DOCKER_HOST is tcp://host:2376, which is spoken to through TLS";
-        assert_eq!(tls, Found::OutOfReach(why.to_owned()));
-        let ssh = with(&[(DOCKER_HOST, "ssh://me@host")]);
+    }
+
+    /// Why an engine is out of reach, and how its list of containers is asked for and what is watched.
+    fn distant(world: &World) -> (String, Option<(String, Vec<String>)>) {
+        let Found::OutOfReach(distant) = find(world) else {
+            panic!("it is in reach");
+        };
+        let told = |reach: Reach| {
+            let signs = reach.signs.files.iter().chain(&reach.signs.directories);
+            (
+                reach.way.command("ps"),
+                signs.map(ToString::to_string).collect(),
+            )
+        };
+        (distant.why, distant.reach.map(told))
+    }
+
+    #[test]
+    fn an_engine_behind_tls_or_ssh_is_out_of_reach_and_can_be_asked() {
+        let with = |vars: &[(&'static str, &'static str)]| {
+            distant(&World {
+                vars: vars.to_vec(),
+                ..World::default()
+            })
+        };
+        let reach = |command: &str, signs: &[&str]| {
+            let signs = signs.iter().map(ToString::to_string);
+            Some((command.to_owned(), signs.collect()))
+        };
+        let vars = [
+            ("HOME", "/home/me"),
+            (DOCKER_HOST, "tcp://host:2376"),
+            ("DOCKER_TLS_VERIFY", "1"),
+        ];
         assert_eq!(
-            ssh,
-            Found::OutOfReach("DOCKER_HOST is ssh://me@host".to_owned())
+            with(&vars),
+            (
+                "DOCKER_HOST is tcp://host:2376, which is spoken to through TLS".to_owned(),
+                reach(
+                    "DOCKER_HOST=tcp://host:2376 DOCKER_TLS_VERIFY=1 docker ps",
+                    &[
+                        "/home/me/.docker/ca.pem",
+                        "/home/me/.docker/cert.pem",
+                        "/home/me/.docker/key.pem",
+                        "/home/me/.docker"
+                    ]
+                )
+            )
         );
+        let (_, own) = with(&[&vars[..], &[("DOCKER_CERT_PATH", "/c d")]].concat());
+        let (command, signs) = own.unwrap();
+        assert!(
+            command.contains(" DOCKER_CERT_PATH='/c d' docker"),
+            "{command}"
+        );
+        assert_eq!(signs[0], "/c d/ca.pem");
+        let vars = [
+            (DOCKER_HOST, "ssh://me@host"),
+            ("PATH", "/bin::/x/bin:."),
+            ("HOME", "/home/me"),
+        ];
+        assert_eq!(
+            with(&vars),
+            (
+                "DOCKER_HOST is ssh://me@host".to_owned(),
+                reach(
+                    "DOCKER_HOST=ssh://me@host docker ps",
+                    &[
+                        "/bin/ssh",
+                        "/x/bin/ssh",
+                        "/home/me/.ssh/config",
+                        "/home/me/.ssh/known_hosts",
+                        "/home/me/.ssh"
+                    ]
+                )
+            )
+        );
+        for other in [
+            (CONTAINER_HOST, "ssh://me@host"),
+            (DOCKER_HOST, "https://x"),
+        ] {
+            assert_eq!(
+                with(&[other]),
+                (format!("{} is {}", other.0, other.1), None)
+            );
+        }
+    }
+
+    #[test]
+    fn a_context_has_certificates_of_its_own() {
+        let meta = r#"{"Name":"lab","Endpoints":{"docker":{"Host":"tcp://lab:2376"}}}"#;
+        let mut world = World {
+            vars: vec![("HOME", "/home/me"), ("DOCKER_CONTEXT", "lab")],
+            files: vec![("/home/me/.docker/contexts/meta/ab12/meta.json", meta)],
+            ..World::default()
+        };
+        let Found::Engine(plain) = find(&world) else {
+            panic!("nothing speaks of TLS");
+        };
+        assert_eq!(plain.host, Host::Tcp("lab:2376".to_owned()));
+        world
+            .files
+            .push(("/home/me/.docker/contexts/tls/ab12/docker/ca.pem", ""));
+        let (why, reach) = distant(&world);
+        assert_eq!(
+            why,
+            "the Docker context `lab` is tcp://lab:2376, which is spoken to through TLS"
+        );
+        let (command, signs) = reach.unwrap();
+        assert_eq!(command, "docker --context lab ps");
+        assert_eq!(
+            (&*signs[0], &*signs[3], &*signs[4]),
+            (
+                "/home/me/.docker/contexts/tls/ab12/docker/ca.pem",
+                "/home/me/.docker/contexts/meta/ab12/meta.json",
+                "/home/me/.docker/contexts/tls/ab12/docker"
+            )
+        );
+        let skips = r#"{"Name":"lab","Endpoints":{"docker":{"Host":"tcp://lab:2376","SkipTLSVerify":true}}}"#;
+        world.files = vec![("/home/me/.docker/contexts/meta/ab12/meta.json", skips)];
+        assert!(matches!(find(&world), Found::OutOfReach(_)));
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub fn key(run: &RunId) -> String {
     format!("{PREFIX}{run}")
 }
 
+/// Whether this is the key of some run's label.
+pub(super) fn is_key(key: &str) -> bool {
+    key.starts_with(PREFIX)
+}
+
 /// The label of what a test makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {

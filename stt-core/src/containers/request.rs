@@ -349,24 +349,28 @@ impl<'a> Head<'a> {
 
 /// A body in chunks (RFC 9112, 7.1), as far as it was read.
 #[derive(Debug, Default)]
-struct Chunks {
+pub(super) struct Chunks {
     /// Up to where it was read.
-    at: usize,
+    pub(super) at: usize,
     /// Its content.
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     /// Whether the last chunk was read.
     last: bool,
 }
 
-enum Chunk {
+/// How far a body in chunks is.
+pub(super) enum Chunk {
+    /// More is needed.
     More,
+    /// It is all here.
     Done,
+    /// It is none.
     Bad,
 }
 
 impl Chunks {
     /// Reads on in the bytes from the beginning of the body.
-    fn read(&mut self, bytes: &[u8]) -> Chunk {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Chunk {
         loop {
             let Some(line) = line(bytes, self.at) else {
                 return if bytes.len() - self.at > MOST_HEAD {

@@ -79,6 +79,8 @@ pub(super) struct Bounds {
     pub(super) expendable: bool,
     /// The sockets that it finds after its three streams.
     pub(super) sockets: Vec<OwnedFd>,
+    /// What it reads; nothing, where this is `None`.
+    pub(super) input: Option<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -165,6 +167,7 @@ impl Control {
         place.next.pen = None;
         place.next.expendable = true;
         place.next.sockets.clear();
+        place.next.input = None;
         let Some(group) = &mut place.group else {
             return Ok(Held::default());
         };
@@ -176,6 +179,11 @@ impl Control {
     /// Has the next child find these sockets as its descriptors 3, 4 and so on. They are closed here once it has them.
     pub fn hand_over(&self, sockets: Vec<OwnedFd>) {
         lock(&self.place).next.sockets = sockets;
+    }
+
+    /// Has the next child find this as its standard input. It is closed here once it has it.
+    pub fn feed(&self, input: OwnedFd) {
+        lock(&self.place).next.input = Some(input);
     }
 
     /// What the current child has used so far with its whole family; `None` when there is no child or

@@ -36,7 +36,7 @@ use crate::clock::Moment;
 use crate::command::CommandLine;
 use crate::outcome::EndReason;
 
-/// Where a child's output goes. Its standard input is always empty.
+/// Where a child's output goes. Its standard input is empty, but for [`Control::feed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdio {
     /// Both streams to us.
@@ -266,6 +266,9 @@ fn start_by_std(command: &CommandLine, stdio: Stdio, bounds: &Bounds) -> io::Res
     let together = (stdio == Stdio::CaptureTogether)
         .then(|| share_a_pipe(&mut prepared))
         .transpose()?;
+    if let Some(input) = &bounds.input {
+        prepared.stdin(input.try_clone()?);
+    }
     let reserved = handover::by_std(&mut prepared, &bounds.sockets)?;
     let mut child = prepared.spawn()?;
     drop(reserved);

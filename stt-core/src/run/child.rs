@@ -1,6 +1,7 @@
 //! Runs one child of the preparation to its end: cargo, rustc, a binary that lists its tests.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,26 @@ impl Session {
         sink: &mut dyn OutputSink,
         limit: Option<(&Alarm, Duration)>,
     ) -> Result<ChildEnd, RunError> {
+        self.feed_child(command, None, stdio, sink, limit)
+    }
+
+    /// The same for a child that reads something.
+    ///
+    /// # Errors
+    /// As [`Session::run_child`].
+    pub(crate) fn feed_child(
+        &self,
+        command: &CommandLine,
+        input: Option<OwnedFd>,
+        stdio: Stdio,
+        sink: &mut dyn OutputSink,
+        limit: Option<(&Alarm, Duration)>,
+    ) -> Result<ChildEnd, RunError> {
         let control = Arc::new(Control::new().map_err(|source| setup("a pipe", source))?);
         control.reserve();
+        if let Some(input) = input {
+            control.feed(input);
+        }
         self.router.register(&control);
         let guarded = limit.map(|(alarm, after)| alarm.set(&control, after));
         let ended = spawn(command, stdio, &control, &self.clock).map(|child| {

@@ -95,7 +95,8 @@ impl Session {
         let engine = match find(&World(env)) {
             Found::Nothing => return None,
             Found::Engine(engine) => engine,
-            Found::OutOfReach(why) => {
+            Found::OutOfReach(distant) => {
+                let why = distant.why;
                 warn(&format!(
                     "no proxy can stand in front of the engine, for {why}"
                 ));

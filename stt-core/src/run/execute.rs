@@ -53,6 +53,7 @@ use crate::run::queue::Queue;
 use crate::run::reader;
 use crate::run::reader::FamilyReader;
 use crate::run::recorder::Recorder;
+use crate::run::remote::Remote;
 use crate::run::sandbox;
 use crate::run::scripts::Backstage;
 use crate::run::scripts::ScriptRunner;
@@ -157,6 +158,7 @@ pub(crate) struct Stage {
     pub(crate) queue: Arc<Queue>,
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) watcher: Option<Watcher>,
+    pub(crate) remote: Option<Remote>,
     pub(crate) performer: Performer,
     pub(crate) machine: Machine,
     pub(crate) began: Moment,
@@ -185,8 +187,7 @@ impl Session {
         let places = setup_of_machine.threads + usize::from(backstage.is_some());
         let containers = self.containers_of(&job, places, config, sink);
         let sandboxing = sandboxing.map(|own| own.beside(containers.as_ref()));
-        let tmpdir = job.tmpdir;
-        let membership = job.membership;
+        let (tmpdir, membership) = (job.tmpdir, job.membership);
         if let Some(dir) = &tmpdir {
             self.family.has_files_in(dir.path());
         }
@@ -242,6 +243,7 @@ impl Session {
             queue,
             writer,
             watcher,
+            remote: self.watch_remote(shared.suite.binaries(), config),
             began,
         };
         self.conduct(&mut stage, membership.as_ref(), config.guard.enabled);

@@ -239,6 +239,8 @@ pub(crate) struct Machine {
     /// When it went on after it was suspended.
     went_on: Moment,
     stopped: Option<Stopped>,
+    /// Whether nothing may wait any more.
+    in_haste: bool,
     standing: Standing,
     /// What the last tests have used at most.
     peaks: Vec<Bytes>,
@@ -281,6 +283,7 @@ impl Machine {
             paused: None,
             went_on: Moment::ZERO,
             stopped: None,
+            in_haste: false,
             standing: setup.standing,
             peaks: Vec::new(),
             memory: None,
@@ -361,6 +364,11 @@ impl Machine {
         self.phase == Phase::FailFast && self.left() > 0
     }
 
+    /// Whether whoever ends the run waits for nothing any more: it was interrupted twice, or its supervisor is dead.
+    pub(crate) fn is_in_haste(&self) -> bool {
+        self.in_haste
+    }
+
     /// What the guard saw, when it stopped the run.
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.stopped.as_ref()
@@ -380,6 +388,7 @@ impl Machine {
     /// a stop of the guard that goes on already; the signal of the first one is the one re-raised.
     fn interrupted(&mut self, signal: i32, actions: &mut Vec<Action>) {
         let again = matches!(self.phase, Phase::Interrupted(_));
+        self.in_haste |= again;
         if !again {
             self.phase = Phase::Interrupted(signal);
         }
@@ -393,6 +402,7 @@ impl Machine {
 
     /// The supervisor is dead, and nobody sees to what we leave: the tests end without a grace.
     fn abandoned(&mut self, actions: &mut Vec<Action>) {
+        self.in_haste = true;
         if !matches!(self.phase, Phase::Interrupted(_)) {
             self.phase = Phase::Interrupted(SIGTERM);
         }

@@ -35,6 +35,7 @@ mod reader;
 mod reap;
 mod recorder;
 mod register;
+mod remote;
 mod request;
 mod router;
 mod sandbox;

@@ -169,7 +169,7 @@ impl Session {
         let engine = match find(&World(env)) {
             Found::Engine(engine) => engine,
             Found::Nothing => return Err(no_engine("none was found")),
-            Found::OutOfReach(why) => return Err(no_engine(&why)),
+            Found::OutOfReach(distant) => return Err(no_engine(&distant.why)),
         };
         let setting = Setting {
             run: job.run.clone(),

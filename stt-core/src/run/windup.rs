@@ -119,6 +119,7 @@ impl Session {
             queue,
             writer,
             watcher,
+            remote,
             performer,
             machine,
             began,
@@ -144,6 +145,7 @@ impl Session {
             recorder.finish();
         }
         drop(writer);
+        self.tell_remote(remote, shared.suite.binaries(), machine.is_in_haste(), sink);
         if !swept.left.is_empty() {
             sink(report::Event::Warning(survivors(swept.left)));
         }

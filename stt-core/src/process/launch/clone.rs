@@ -99,12 +99,12 @@ struct Plan {
     error: i32,
 }
 
-/// The standard input of every child.
+/// The standard input of every child that is given none.
 static NULL: LazyLock<io::Result<File>> =
     LazyLock::new(|| File::options().read(true).write(true).open("/dev/null"));
 
-/// Starts a child that leads a process group of its own, with nothing to read and with these pipes
-/// for its output, or with ours where there is none. Takes the control group out of `bounds` when the
+/// Starts a child that leads a process group of its own, with nothing to read but what `bounds` say and with
+/// these pipes for its output, or with ours where there is none. Takes the control group out of `bounds` when the
 /// child could not be born in it.
 ///
 /// # Errors
@@ -122,10 +122,12 @@ pub(in crate::process) fn start(
     let kept = handover::above(&bounds.sockets).map_err(LaunchError::Exec)?;
     let sockets: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
     let stream = |pipe: Option<&PipeWriter>, ours| pipe.map_or(ours, AsRawFd::as_raw_fd);
+    let input = bounds.input.as_ref();
+    let input = input.map_or_else(|| null.as_raw_fd(), AsRawFd::as_raw_fd);
     let start_in = |group| {
         launch(&Launch {
             image: &image,
-            stdio: [null.as_raw_fd(), stream(stdout, 1), stream(stderr, 2)],
+            stdio: [input, stream(stdout, 1), stream(stderr, 2)],
             sockets: &sockets,
             limits: &bounds.limits,
             group,

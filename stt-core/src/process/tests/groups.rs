@@ -356,6 +356,25 @@ fn sockets_are_handed_over_after_the_streams_by_whoever_starts_the_child() {
     assert_eq!(printed.stdout, b"0\n");
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_child_is_to_read_it_reads_whoever_starts_it() {
+    if !in_own_process("groups::what_a_child_is_to_read_it_reads_whoever_starts_it") {
+        return;
+    }
+    let slot = Slot::new();
+    for refused in [false, true] {
+        refuse(refused);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut writer, b"to be read").unwrap();
+        drop(writer);
+        slot.control.feed(reader.into());
+        assert_eq!(slot.run("exec cat").1.stdout, b"to be read");
+        // Whoever comes next reads nothing.
+        assert_eq!(slot.run("exec cat").1.stdout, b"");
+    }
+}
+
 /// On some kernels nobody can be born into a group when the one around it was killed before.
 #[test]
 fn who_cannot_be_born_into_a_group_is_taken_in() {

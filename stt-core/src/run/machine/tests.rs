@@ -516,8 +516,10 @@ fn an_interrupt_ends_with_grace_and_the_second_at_once() {
     let first = machine.handle(Event::Signal(Signal::Interrupt(2)), SECOND);
     let why = EndReason::Unfinished(Unfinished::Interrupted);
     assert_eq!(ends(&first), [(0, why.clone(), 10 * SECOND)]);
+    assert!(!machine.is_in_haste());
     let second = machine.handle(Event::Signal(Signal::Interrupt(15)), SECOND);
     assert_eq!(ends(&second), [(0, why, Duration::ZERO)]);
+    assert!(machine.is_in_haste());
     machine.handle(unfinished(0, Unfinished::Interrupted), SECOND);
     assert!(machine.is_over());
     assert_eq!(machine.outcome(), RunOutcome::Interrupted(2));
@@ -530,6 +532,7 @@ fn the_death_of_the_supervisor_leaves_no_grace() {
     let actions = machine.handle(Event::Signal(Signal::Abandoned), SECOND);
     let why = EndReason::Unfinished(Unfinished::Interrupted);
     assert_eq!(ends(&actions), [(0, why, Duration::ZERO)]);
+    assert!(machine.is_in_haste());
     assert!(
         matches!(actions.last(), Some(Action::Show(Notice::Warning(_)))),
         "nothing waits for what is told: {actions:?}"
