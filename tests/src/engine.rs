@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::lab::Lab;
+use crate::rootless;
 use crate::skipped::skipped;
 use crate::stt::Stt;
 use crate::wait::DEADLINE;
@@ -46,20 +47,33 @@ struct Program {
     name: &'static str,
     /// What configures it, where the machine's does not do.
     config: Option<Utf8PathBuf>,
+    /// Where the engine is that it is to ask, where it can't do it itself.
+    url: Option<String>,
 }
 
 const DOCKER: Program = Program {
     name: "docker",
     config: None,
+    url: None,
 };
 
 impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(self.name);
+        let url = self.url.iter();
+        command.args(url.flat_map(|url| ["--remote", "--url", url]));
         if let Some(config) = &self.config {
             command.env("CONTAINERS_CONF", config);
         }
         command
+    }
+
+    /// The same in a shell's script.
+    fn words(&self) -> String {
+        let url = self.url.iter();
+        url.fold(self.name.to_owned(), |name, url| {
+            format!("{name} --remote --url {url}")
+        })
     }
 }
 
@@ -68,7 +82,8 @@ impl Program {
 struct Service {
     child: Child,
     socket: Utf8PathBuf,
-    _dir: TempDir,
+    is_a_users: bool,
+    dir: TempDir,
 }
 
 impl Service {
@@ -76,37 +91,59 @@ impl Service {
         clippy::disallowed_methods,
         reason = "the tests start their own children"
     )]
-    fn start() -> Result<(Self, Program), String> {
+    fn start(is_a_users: bool) -> Result<(Self, Program), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let dir = tempfile::tempdir().map_err(|error| text(&error))?;
         let path = Utf8Path::from_path(dir.path()).ok_or("a strange path")?;
         let (config, socket) = (path.join("containers.conf"), path.join("podman.sock"));
         // A container may not be given more of these than whoever starts it has.
-        let ulimits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n\
-             [engine]\nexit_command_delay = 1\n";
-        fs::write(&config, ulimits).map_err(|error| text(&error))?;
-        let program = Program {
-            name: "podman",
-            config: Some(config),
+        let mut settings =
+            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n\
+             [engine]\nexit_command_delay = 1\n"
+                .to_owned();
+        if is_a_users {
+            // He has no service manager.
+            settings.push_str("cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n");
+        }
+        fs::write(&config, settings).map_err(|error| text(&error))?;
+        let mut command = if is_a_users {
+            rootless::service(path, &config, &socket)?
+        } else {
+            let mut command = Command::new("podman");
+            command.env("CONTAINERS_CONF", &config);
+            command.args(["system", "service", "--time=0", &format!("unix://{socket}")]);
+            command
         };
-        let mut command = program.command();
-        command.args(["system", "service", "--time=0", &format!("unix://{socket}")]);
+        let complaints = fs::File::create(path.join("complaints")).map_err(|error| text(&error))?;
         // Where it is started it leaves a file when the kernel takes one of its containers.
         command
             .current_dir(path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(complaints.into_parts().0);
         let child = command
             .spawn()
             .map_err(|error| format!("podman: {error}"))?;
-        until("podman listens", DEADLINE, || {
-            UnixStream::connect(&socket).ok()
-        });
-        let service = Self {
+        let url = is_a_users.then(|| format!("unix://{socket}"));
+        let mut service = Self {
             child,
             socket,
-            _dir: dir,
+            is_a_users,
+            dir,
+        };
+        let ended = until("podman listens, or ends", DEADLINE, || {
+            let ended = service.child.try_wait().expect("our own child");
+            let listens = UnixStream::connect(&service.socket).is_ok();
+            (listens || ended.is_some()).then_some(ended)
+        });
+        if ended.is_some() {
+            let complaints = service.dir.path().join("complaints");
+            return Err(fs::read_to_string(complaints).unwrap_or_default());
+        }
+        let program = Program {
+            name: "podman",
+            config: Some(config),
+            url,
         };
         Ok((service, program))
     }
@@ -116,6 +153,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if let Some(dir) = Utf8Path::from_path(self.dir.path()).filter(|_| self.is_a_users) {
+            rootless::end_all(dir);
+        }
     }
 }
 
@@ -147,9 +187,22 @@ impl Engine {
 
     /// Podman's, on a socket of its own. `None`, with a word about it, where there is no Podman or no busybox.
     pub fn podman() -> Option<Self> {
-        let engine = Service::start();
+        let engine = Service::start(false);
         let engine = engine.and_then(|(service, program)| Self::set_up(program, Some(service)));
         engine.inspect_err(|why| skipped("Podman", why)).ok()
+    }
+
+    /// The Podman of a user ([`rootless::USER`]), on a socket of its own. `None`, with a word about it, where we can't
+    /// become somebody else, or he can't have one.
+    pub fn rootless() -> Option<Self> {
+        let engine = if nix::unistd::geteuid().is_root() {
+            Service::start(true)
+        } else {
+            Err("only root can become somebody else".to_owned())
+        };
+        let engine = engine.and_then(|(service, program)| Self::set_up(program, Some(service)));
+        let what = "a user's own Podman";
+        engine.inspect_err(|why| skipped(what, why)).ok()
     }
 
     fn set_up(program: Program, service: Option<Service>) -> Result<Self, String> {
@@ -164,6 +217,8 @@ impl Engine {
         call(&["network", "create", "--label", label, &name])?;
         call(&["volume", "create", "--label", label, &name])?;
         let volume = format!("{name}:/data");
+        // A user's containers get into one only with a device that may be closed to him.
+        let network = if program.url.is_some() { "none" } else { &name };
         let options = [
             "run",
             "-d",
@@ -176,7 +231,7 @@ impl Engine {
             "--label",
             "com.gitlab.gitlab-runner.managed=true",
             "--network",
-            &name,
+            network,
             "-v",
             &volume,
             "--name",
@@ -278,7 +333,7 @@ impl Engine {
             "arm64"
         };
         let image = format!("{}:foreign", self.name);
-        let name = self.program.name;
+        let name = self.program.words();
         // An archive as `docker save` writes it: only there an engine takes the machine from whoever makes the image.
         let script = format!(
             "set -e; dir=$(mktemp -d); trap 'rm -r $dir' EXIT; cd $dir; mkdir root; tar -C root -c . >layer.tar; \
@@ -345,9 +400,9 @@ impl Drop for Engine {
 
 /// Makes an image with busybox in it, of what lies on this machine, and what a script makes of its root, `$dir`.
 fn import(program: &Program, image: &str, then: &str) -> Result<(), String> {
-    let name = program.name;
+    let name = program.words();
     let script = format!(
-        "set -e; busybox=$(command -v busybox); dir=$(mktemp -d); trap 'rm -r $dir' EXIT; mkdir $dir/bin; \
+        "set -e; busybox=$(command -v busybox); dir=$(mktemp -d); trap 'rm -r $dir' EXIT; chmod 755 $dir; mkdir $dir/bin; \
          cp $busybox $dir/bin/busybox; for name in sh sleep cat echo; do ln -s busybox $dir/bin/$name; done; \
          {then}; tar -C $dir -c . | {name} import - {image}"
     );

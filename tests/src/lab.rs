@@ -184,6 +184,21 @@ impl Lab {
         command
     }
 
+    /// Gives everything in it to another user.
+    ///
+    /// # Panics
+    /// We can't.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests start their own children"
+    )]
+    pub fn give_to(&self, user: u32) {
+        let owner = format!("{user}:{user}");
+        let mut chown = self.command("chown");
+        let given = chown.args(["-R", &owner]).arg(&self.dir).status();
+        assert!(given.is_ok_and(|status| status.success()), "{}", self.dir);
+    }
+
     /// The model of the fixture's results.
     pub fn expected(&self) -> Expected {
         Expected::read(&self.root)

@@ -13,6 +13,7 @@ use crate::built::cargo_stt;
 use crate::finished::Finished;
 use crate::lab::Lab;
 use crate::log::Log;
+use crate::rootless;
 use crate::running::Running;
 
 /// Who is called.
@@ -145,6 +146,12 @@ impl<'lab> Stt<'lab> {
     pub fn after(mut self, script: &str) -> Self {
         self.around = Around::Shell(script.to_owned());
         self
+    }
+
+    /// Has the user with a Podman of his own ([`rootless::USER`]) call this copy of the command.
+    #[must_use]
+    pub fn of_user(self, copy: &Utf8Path) -> Self {
+        self.after(&format!("exec {} {copy} \"$@\"", rootless::becoming()))
     }
 
     /// Runs in a container of this image, with these options for `docker run`. It sees our files.
