@@ -45,7 +45,11 @@ impl<'a> Client<'a> {
     )]
     fn straight(&self) -> Result<String, String> {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let output = Command::new(self.path())
+        let mut client = Command::new(self.path());
+        if let Some(host) = self.engine.host() {
+            client.env("CONTAINER_HOST", host);
+        }
+        let output = client
             .env("CONTAINERS_IMAGE", &self.engine.image)
             .env("TMPDIR", dir.path())
             .envs(self.env.iter().copied())
@@ -165,6 +169,21 @@ fn docker_build_that_is_killed() {
     assert_eq!(engine.built(), [""; 0], "images after the run");
     engine.assert_clean();
     lab.assert_clean();
+}
+
+#[test]
+fn podman() {
+    let Some(engine) = Engine::podman() else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let labels = dir.path().join("labels");
+    let path = labels.to_str().expect("text");
+    let client = Client::new(&engine, "podman.sh").env("CONTAINERS_LABELS", path);
+    client.compare();
+    // It was called at last through the proxy, which has labelled the image that was built.
+    let found = fs::read_to_string(&labels);
+    assert_eq!(found.expect("the script has left it"), "1\n");
 }
 
 /// Newer commands need a plugin for it, and Debian's does not.

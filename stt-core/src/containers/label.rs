@@ -65,6 +65,10 @@ impl Label {
         let mut parts: Vec<String> = query.split('&').map(str::to_owned).collect();
         parts.retain(|part| !part.is_empty() && !part.starts_with(FORCE));
         let labels = |given: &str| {
+            if let Some(rest) = given.trim_start().strip_prefix('[') {
+                let with = into_list(rest, &format!("{key}={}", self.test))?;
+                return Some(format!("{NAME}{}", encode(with.as_bytes())));
+            }
             let given = if given.is_empty() { "{}" } else { given };
             // The whole value becomes the member of an object, so that one function does both.
             let wrapped = format!("{{\"labels\":{given}}}");
@@ -105,6 +109,14 @@ fn insert(body: &[u8], member: &str, key: &str, value: &str) -> Option<Vec<u8>> 
         }
     };
     Some([&text[..from], &new, &text[to..]].concat().into_bytes())
+}
+
+/// Puts a text into the list that begins with `[` and goes on like that: Podman's command has labels so. `None` when it is
+/// no list of texts.
+fn into_list(rest: &str, text: &str) -> Option<String> {
+    let others: Vec<String> = serde_json::from_str(&format!("[{rest}")).ok()?;
+    let comma = if others.is_empty() { "" } else { "," };
+    Some(format!("[{}{comma}{rest}", quoted(text)?))
 }
 
 /// Whether an object ends here, behind its opening brace.
@@ -286,8 +298,28 @@ mod tests {
         );
         assert_eq!(read["x"], "y z");
         assert_eq!(label().into_query("/build?labels=%7B"), None);
+        assert_eq!(label().into_query("/build?labels=%5B1%5D"), None);
         labels("/build?labels=null");
         labels("/build?");
+    }
+
+    #[test]
+    fn a_list_of_labels_gets_one_more() {
+        let list = |given: &str| -> Vec<String> {
+            let target = format!(
+                "/v4.3.1/libpod/build?labels={}&t=x",
+                encode(given.as_bytes())
+            );
+            let with = label().into_query(&target).unwrap();
+            let value = with
+                .split(['?', '&'])
+                .find_map(|part| part.strip_prefix("labels="));
+            assert!(with.ends_with("&t=x&forcerm=1"), "{with}");
+            serde_json::from_str(&decode(value.unwrap()).unwrap()).unwrap()
+        };
+        let ours = format!("dev.cargo-stt.built.{ID}=app::api a \"b\"");
+        assert_eq!(list("[]"), [ours.as_str()]);
+        assert_eq!(list(r#"["a=b", "c"]"#), [ours.as_str(), "a=b", "c"]);
     }
 
     proptest! {
