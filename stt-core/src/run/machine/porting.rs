@@ -31,13 +31,15 @@ impl Machine {
     }
 
     /// Takes the next test that may start now. One that needs more places than are free has them kept for it: nobody
-    /// passes it.
+    /// passes it. A suspect may have met nobody when it was chosen, and those that are tried again by now: it waits
+    /// for their ends as well.
     pub(super) fn next(&mut self, actions: &mut Vec<Action>) -> Option<Next> {
         let held = self.held.take();
         let next = held.or_else(|| self.candidate(actions))?;
         let others = self.room.places(next.test, self.threads) - 1;
         let is_first = self.slots.taken() == 0 && self.kept() == 0;
-        if is_first || self.has_place(self.places() + others) {
+        let may_have_company = next.breaches.is_none() || self.slots.taken() == 0;
+        if is_first || (may_have_company && self.has_place(self.places() + others)) {
             return Some(next);
         }
         self.held = Some(next);

@@ -40,6 +40,53 @@ fn attempts(actions: &[Action]) -> Vec<(usize, u32, bool)> {
 }
 
 #[test]
+fn a_suspect_that_waits_for_places_does_not_join_those_that_are_tried_again() {
+    let need = |places| {
+        Some(Need {
+            places,
+            group: None,
+        })
+    };
+    let mut machine = Machine::new(Setup {
+        retries: Retries {
+            count: 1,
+            delay: SECOND,
+            ..Retries::NONE
+        },
+        room: Room::new([1, 1, 2].map(need).into(), &[]),
+        ..setup(3, 2, &[2])
+    });
+    let now = Moment::ZERO;
+    assert_eq!(started(&machine.handle(Event::Tick, now)), [(0, 0), (1, 1)]);
+    assert_eq!(started(&machine.handle(failed(0), now)), []);
+    assert_eq!(started(&machine.handle(failed(1), now)), []);
+    let actions = machine.handle(Event::Tick, SECOND);
+    assert_eq!(started(&actions), [(0, 0), (1, 1)]);
+    assert_eq!(started(&machine.handle(passed(0), SECOND)), []);
+    assert_eq!(started(&machine.handle(passed(1), SECOND)), [(0, 2)]);
+}
+
+#[test]
+fn a_suspect_is_tried_again_though_another_waits_for_its_port() {
+    let mut machine = Machine::new(Setup {
+        retries: Retries {
+            count: 1,
+            delay: SECOND,
+            ..Retries::NONE
+        },
+        rights: Rights::new(vec![Some([80].into()); 2], false),
+        ..setup(2, 0, &[0, 1])
+    });
+    let now = Moment::ZERO;
+    assert_eq!(started(&machine.handle(Event::Tick, now)), [(0, 0)]);
+    assert_eq!(started(&machine.handle(failed(0), now)), []);
+    assert_eq!(started(&machine.handle(Event::Tick, SECOND)), [(0, 0)]);
+    assert_eq!(started(&machine.handle(passed(0), SECOND)), [(0, 1)]);
+    machine.handle(passed(0), SECOND);
+    assert!(machine.is_over());
+}
+
+#[test]
 fn a_failed_test_keeps_its_slot_until_it_is_tried_again_and_fails_once() {
     let mut machine = retrying(2, 3);
     let now = Moment::ZERO;

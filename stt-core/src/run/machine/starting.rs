@@ -39,7 +39,8 @@ impl Machine {
         if !self.is_allowed(taken) {
             return None;
         }
-        let others = self.slots.taken() + self.rights.len();
+        // Those that wait for ports may wait for the one that a suspect has kept.
+        let others = self.slots.taken();
         let fits = |next: &Next| {
             let more = self.room.places(next.test, self.threads) - 1;
             taken == 0 || self.is_allowed(taken + more)
