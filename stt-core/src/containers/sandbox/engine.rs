@@ -84,14 +84,39 @@ impl About {
     }
 }
 
+/// What the engine is asked for: in words, for a complaint, and as a request.
+#[derive(Clone, Copy, Debug)]
+struct Request<'a> {
+    what: &'static str,
+    method: &'static str,
+    target: &'a str,
+    body: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    fn new(what: &'static str, method: &'static str, target: &'a str) -> Self {
+        Self {
+            what,
+            method,
+            target,
+            body: None,
+        }
+    }
+
+    fn with(self, body: &'a str) -> Self {
+        let body = Some(body);
+        Self { body, ..self }
+    }
+}
+
 impl Caller {
-    fn ask(
-        &self,
-        what: &'static str,
-        method: &str,
-        target: &str,
-        body: Option<&str>,
-    ) -> Result<Answer, CallError> {
+    fn ask(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        let Request {
+            what,
+            method,
+            target,
+            body,
+        } = request;
         let answer = ask(&self.address, method, target, body, PATIENCE);
         answer.map_err(|source| CallError::Unreachable {
             address: self.address.clone(),
@@ -100,26 +125,20 @@ impl Caller {
         })
     }
 
-    fn good(
-        &self,
-        what: &'static str,
-        method: &str,
-        target: &str,
-        body: Option<&str>,
-    ) -> Result<Answer, CallError> {
-        let answer = self.ask(what, method, target, body)?;
+    fn good(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        let answer = self.ask(request)?;
         if answer.is_good() {
             return Ok(answer);
         }
         Err(CallError::Refused {
-            what,
+            what: request.what,
             said: answer.complaint(),
             status: answer.status(),
         })
     }
 
     fn value(&self, what: &'static str, target: &str) -> Result<Value, CallError> {
-        let answer = self.good(what, "GET", target, None)?;
+        let answer = self.good(Request::new(what, "GET", target))?;
         Ok(serde_json::from_slice(answer.body()).unwrap_or_default())
     }
 
@@ -162,7 +181,8 @@ impl Caller {
     /// Makes a container.
     pub(super) fn create(&self, body: &str) -> Result<String, CallError> {
         let what = "a container";
-        let answer = self.good(what, "POST", "/containers/create", Some(body))?;
+        let request = Request::new(what, "POST", "/containers/create");
+        let answer = self.good(request.with(body))?;
         Self::id(what, &answer)
     }
 
@@ -170,34 +190,34 @@ impl Caller {
     pub(super) fn has_file(&self, container: &str, path: &str) -> Result<bool, CallError> {
         let path = encode(path.as_bytes());
         let target = format!("/containers/{container}/archive?path={path}");
-        let answer = self.ask("a file", "HEAD", &target, None)?;
+        let answer = self.ask(Request::new("a file", "HEAD", &target))?;
         Ok(answer.is_good())
     }
 
     pub(super) fn start(&self, container: &str) -> Result<(), CallError> {
         let target = format!("/containers/{container}/start");
-        self.good("to start a container", "POST", &target, None)
+        self.good(Request::new("to start a container", "POST", &target))
             .map(drop)
     }
 
     /// Ends everybody in a container. That it is dead, is no error.
     pub(super) fn end(&self, container: &str) {
         let target = format!("/containers/{container}/kill");
-        drop(self.ask("to end a container", "POST", &target, None));
+        drop(self.ask(Request::new("to end a container", "POST", &target)));
     }
 
     /// Removes a container that runs no more: Podman waits for one that does. What does not work is found at the end of
     /// the run, by its label.
     pub(super) fn remove(&self, container: &str) {
         let target = format!("/containers/{container}?force=1&v=1");
-        drop(self.ask("to remove a container", "DELETE", &target, None));
+        drop(self.ask(Request::new("to remove a container", "DELETE", &target)));
     }
 
     /// Announces a program in a container.
     pub(super) fn exec(&self, container: &str, body: &str) -> Result<String, CallError> {
         let what = "a program in a container";
         let target = format!("/containers/{container}/exec");
-        let answer = self.good(what, "POST", &target, Some(body))?;
+        let answer = self.good(Request::new(what, "POST", &target).with(body))?;
         Self::id(what, &answer)
     }
 
@@ -205,8 +225,8 @@ impl Caller {
     pub(super) fn start_detached(&self, exec: &str) -> Result<(), CallError> {
         let target = format!("/exec/{exec}/start");
         let body = r#"{"Detach":true,"Tty":false}"#;
-        self.good("to start a program", "POST", &target, Some(body))
-            .map(drop)
+        let request = Request::new("to start a program", "POST", &target);
+        self.good(request.with(body)).map(drop)
     }
 
     pub(super) fn exec_state(&self, exec: &str) -> Result<ExecState, CallError> {
