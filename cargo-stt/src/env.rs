@@ -78,6 +78,12 @@ pub(crate) const JOB_COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 /// `STT_<SECTION>_<KEY>`.
 pub(crate) const PREFIX: &str = "STT_";
 
+/// All variables.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn variables() -> Environment {
+    std::env::vars_os().collect()
+}
+
 /// The arguments, the program first.
 pub(crate) fn command_line() -> Vec<OsString> {
     std::env::args_os().collect()
@@ -155,7 +161,7 @@ impl Surroundings {
         })?;
         Ok(Self {
             args: command_line(),
-            vars: std::env::vars_os().collect(),
+            vars: variables(),
             cwd,
         })
     }

@@ -8,6 +8,7 @@ mod around;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -191,6 +192,7 @@ pub(crate) fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Task, Err
         Some(Command::Merge(args)) => Ok(Task::Merge(args)),
         Some(Command::Reap(args)) => Ok(Task::Reap(ReapRequest {
             place: surroundings.coordinator(),
+            env: Arc::clone(&surroundings.vars),
             dry_run: args.dry_run,
             watch: args.watch,
         })),

@@ -67,18 +67,25 @@ impl Thing {
         }
     }
 
-    /// The command by which a person removes it.
+    /// The command by which a person removes it from an engine.
     pub fn removal(&self, engine: &Address) -> String {
-        let verb = match self.kind {
+        let command = match self.kind {
             // Docker's command knows of none.
-            Kind::Pod => {
-                return format!("podman --url {engine} pod rm -f -t 0 {}", self.short_id());
-            }
+            Kind::Pod => format!("podman --url {engine}"),
+            Kind::Container | Kind::Network | Kind::Volume => format!("docker -H {engine}"),
+        };
+        self.removal_by(&command)
+    }
+
+    /// What removes it by this command.
+    pub fn removal_by(&self, command: &str) -> String {
+        let verb = match self.kind {
+            Kind::Pod => "pod rm -f -t 0",
             Kind::Container => "rm -f -v",
             Kind::Network => "network rm",
             Kind::Volume => "volume rm",
         };
-        format!("docker -H {engine} {verb} {}", self.short_id())
+        format!("{command} {verb} {}", self.short_id())
     }
 }
 
@@ -154,6 +161,14 @@ pub struct Cleared {
     pub removed: Vec<Thing>,
     /// What is still there.
     pub stuck: Vec<Stuck>,
+}
+
+impl Cleared {
+    /// Whether this is among them.
+    pub fn has(&self, id: &str) -> bool {
+        let stuck = self.stuck.iter().map(|stuck| &stuck.thing);
+        self.removed.iter().chain(stuck).any(|thing| thing.id == id)
+    }
 }
 
 /// Where an engine listens.

@@ -96,11 +96,7 @@ impl Service {
         let dir = tempfile::tempdir().map_err(|error| text(&error))?;
         let path = Utf8Path::from_path(dir.path()).ok_or("a strange path")?;
         let (config, socket) = (path.join("containers.conf"), path.join("podman.sock"));
-        // A container may not be given more of these than whoever starts it has.
-        let mut settings =
-            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n\
-             [engine]\nexit_command_delay = 1\n"
-                .to_owned();
+        let mut settings = ULIMITS.to_owned();
         if is_a_users {
             // He has no service manager.
             settings.push_str("cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n");
@@ -159,6 +155,10 @@ impl Drop for Service {
     }
 }
 
+/// A configuration by which Podman works here: a container may not be given more of these than whoever starts it has.
+const ULIMITS: &str = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n\
+     [engine]\nexit_command_delay = 1\n";
+
 /// What its images are tagged with.
 const TAGS: [&str; 4] = ["busybox", "libraries", "empty", "foreign"];
 
@@ -173,13 +173,15 @@ pub struct Engine {
     pub stranger: String,
     program: Program,
     service: Option<Service>,
+    /// Where the configuration of a command is that no service helps.
+    _config: Option<TempDir>,
 }
 
 impl Engine {
     /// Docker's. `None`, with a word about it, where it does not answer or busybox is missing.
     pub fn find() -> Option<Self> {
         let engine = docker(&["version", "--format", "{{.Server.Version}}"]);
-        let engine = engine.and_then(|_| Self::set_up(DOCKER, None));
+        let engine = engine.and_then(|_| Self::set_up(DOCKER, None, None));
         engine
             .inspect_err(|why| skipped("a Docker engine", why))
             .ok()
@@ -188,7 +190,8 @@ impl Engine {
     /// Podman's, on a socket of its own. `None`, with a word about it, where there is no Podman or no busybox.
     pub fn podman() -> Option<Self> {
         let engine = Service::start(false);
-        let engine = engine.and_then(|(service, program)| Self::set_up(program, Some(service)));
+        let engine =
+            engine.and_then(|(service, program)| Self::set_up(program, Some(service), None));
         engine.inspect_err(|why| skipped("Podman", why)).ok()
     }
 
@@ -200,12 +203,36 @@ impl Engine {
         } else {
             Err("only root can become somebody else".to_owned())
         };
-        let engine = engine.and_then(|(service, program)| Self::set_up(program, Some(service)));
+        let engine =
+            engine.and_then(|(service, program)| Self::set_up(program, Some(service), None));
         let what = "a user's own Podman";
         engine.inspect_err(|why| skipped(what, why)).ok()
     }
 
-    fn set_up(program: Program, service: Option<Service>) -> Result<Self, String> {
+    /// Podman's command alone, which no service helps. `None`, with a word about it, where there is no Podman or no
+    /// busybox.
+    pub fn podman_alone() -> Option<Self> {
+        let alone = || -> Result<Self, String> {
+            let text = |error: &dyn std::fmt::Display| error.to_string();
+            let dir = tempfile::tempdir().map_err(|error| text(&error))?;
+            let path = Utf8Path::from_path(dir.path()).ok_or("a strange path")?;
+            let config = path.join("containers.conf");
+            fs::write(&config, ULIMITS).map_err(|error| text(&error))?;
+            let program = Program {
+                name: "podman",
+                config: Some(config),
+                url: None,
+            };
+            Self::set_up(program, None, Some(dir))
+        };
+        alone().inspect_err(|why| skipped("Podman", why)).ok()
+    }
+
+    fn set_up(
+        program: Program,
+        service: Option<Service>,
+        config: Option<TempDir>,
+    ) -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let call = |args: &[&str]| call(&program, args);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -244,6 +271,7 @@ impl Engine {
             stranger,
             program,
             service,
+            _config: config,
         })
     }
 
@@ -265,17 +293,15 @@ impl Engine {
 
     /// `cargo stt ARGS` on the fixture.
     pub fn json<'lab>(&self, lab: &'lab Lab, args: &[&str]) -> Stt<'lab> {
-        let stt = lab.json(args).env("CONTAINERS_IMAGE", &self.image);
+        let mut stt = lab.json(args).env("CONTAINERS_IMAGE", &self.image);
+        if let Some(config) = &self.program.config {
+            stt = stt
+                .env("CONTAINERS_PROGRAM", self.program.name)
+                .env("CONTAINERS_CONF", config);
+        }
         match self.host() {
             None => stt,
-            Some(host) => stt
-                .without("DOCKER_HOST")
-                .env("CONTAINER_HOST", host)
-                .env("CONTAINERS_PROGRAM", self.program.name)
-                .env(
-                    "CONTAINERS_CONF",
-                    self.program.config.as_deref().unwrap_or("".into()),
-                ),
+            Some(host) => stt.without("DOCKER_HOST").env("CONTAINER_HOST", host),
         }
     }
 
@@ -285,7 +311,7 @@ impl Engine {
     /// The engine does not answer.
     pub fn containers(&self) -> Vec<String> {
         // Podman knows what was made here by a longer name only.
-        let here = self.service.as_ref().map_or("", |_| "localhost/");
+        let here = self.program.config.as_ref().map_or("", |_| "localhost/");
         let mut all = Vec::new();
         for tag in TAGS {
             let filter = format!("ancestor={here}{}:{tag}", self.name);

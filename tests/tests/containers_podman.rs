@@ -177,34 +177,3 @@ fn a_container_of_podmans_that_grows_stops_the_run_and_is_named() {
     assert!(reason.contains(&format!("{}-hog", engine.name)), "{reason}");
     assert_clean(&engine, &lab);
 }
-
-/// Without a socket its command starts containers itself: they end as processes do, and what is kept of them is told.
-#[test]
-fn what_podman_keeps_of_containers_without_a_socket_is_told() {
-    let Some(engine) = Engine::podman() else {
-        return;
-    };
-    let lab = Lab::shared("containers");
-    let stt = engine.json(&lab, &["--exact", "leaves_a_container"]);
-    let report = stt
-        .without("CONTAINER_HOST")
-        .env("DOCKER_HOST", "unix:///nowhere")
-        .run()
-        .code(0)
-        .report();
-    let kept = engine.containers();
-    let [id] = &kept[..] else {
-        panic!("one container is kept, and not {kept:?}")
-    };
-    let short = &id[..12];
-    let warning = report.one("warning");
-    let message =
-        format!("Podman keeps container {short} of containers::containers leaves_a_container");
-    let said = |name: &str| warning[name].as_str().expect("text");
-    assert!(said("message").starts_with(&message), "{warning}");
-    let command = format!("podman rm -f -v {short}");
-    assert!(said("hint").contains(&command), "{warning}");
-    let words: Vec<_> = command.split(' ').skip(1).collect();
-    engine.call(&words).expect("it removes it");
-    assert_clean(&engine, &lab);
-}

@@ -60,8 +60,9 @@ const ADDED_WHERE_PROGRAMS_ARE_KNOWN: [&str; 3] = [
     "NEXTEST_BIN_EXE_env_tool",
 ];
 
-/// What has another value: a place of the run's own, and the socket in front of the engine.
-const CHANGED: [&str; 2] = ["DOCKER_HOST", "TMPDIR"];
+/// What has another value: a place of the run's own, the socket in front of the engine, and what Podman's command is to
+/// write down.
+const CHANGED: [&str; 3] = ["CONTAINERS_CONF", "DOCKER_HOST", "TMPDIR"];
 
 /// The variables that both runs are given, which some of what the fixture says wins over and some does not.
 #[expect(
@@ -71,8 +72,13 @@ const CHANGED: [&str; 2] = ["DOCKER_HOST", "TMPDIR"];
 fn given(lab: &Lab, engine: &Utf8Path) -> Variables {
     let path = std::env::var("PATH").expect("somebody runs us");
     let ours = stt_tests::cargo_stt().parent().expect("it lies somewhere");
+    let (podman, conf) = (lab.path("podman"), lab.path("containers.conf"));
+    fs_err::create_dir(&podman).expect("writable");
+    fs_err::os::unix::fs::symlink("/bin/true", podman.join("podman")).expect("writable");
+    fs_err::write(&conf, "").expect("writable");
     let given = [
-        ("PATH", format!("{ours}:{path}")),
+        ("PATH", format!("{ours}:{podman}:{path}")),
+        ("CONTAINERS_CONF", conf.to_string()),
         ("STT_CHECKPOINT_PATH", lab.checkpoint.to_string()),
         ("TMPDIR", lab.tmp.to_string()),
         ("DOCKER_HOST", format!("unix://{engine}")),

@@ -69,7 +69,7 @@ pub(crate) fn main() -> Exit {
         return work(None);
     }
     inherit_jobserver();
-    match supervise(&CODES, &mut aftermath::tell) {
+    match supervise(&CODES, env::variables, &mut aftermath::tell) {
         Ok(Side::Worker(worker)) => work(Some(worker)),
         Ok(Side::Supervisor(last)) => Exit::from_last(last),
         Err(error) => {

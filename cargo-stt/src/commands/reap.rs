@@ -49,7 +49,12 @@ pub(super) fn reap(request: &ReapRequest, printer: &Printer) -> Result<Exit, Err
 }
 
 fn look(request: &ReapRequest) -> Result<Reaping, Error> {
-    let found = run::reap(&request.place, &Clock::start(), request.dry_run);
+    let found = run::reap(
+        &request.place,
+        &request.env,
+        &Clock::start(),
+        request.dry_run,
+    );
     found.map_err(|error| unseen(&error))
 }
 

@@ -174,8 +174,7 @@ impl<'a> Command<'a> {
         }
         let site = site(cargo, cwd, place, self.archive.as_ref());
         let tests = &begun.selection.tests;
-        let workspace = &mut self.workspace;
-        let session = &self.session;
+        let (session, workspace) = (&self.session, &mut self.workspace);
         let (rules, chosen) = test_rules(session, &site, workspace, &config, tests, &expressions)?;
         let search = Search {
             site,
@@ -300,7 +299,8 @@ impl<'a> Command<'a> {
     /// Ends what killed runs have left, before any of ours is there. Says whether runs can know of each
     /// other here.
     fn reap(&self, config: &Config) -> bool {
-        match reap(&self.surroundings.coordinator(), &Clock::start(), false) {
+        let (place, env) = (self.surroundings.coordinator(), &self.surroundings.vars);
+        match reap(&place, env, &Clock::start(), false) {
             Ok(found) => {
                 let reaped = found.reaped.into_iter().map(Box::new).map(Event::Reaped);
                 let warnings = found.warnings.into_iter().map(Event::Warning);

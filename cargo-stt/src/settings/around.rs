@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use stt_core::command::Environment;
 use stt_core::coordinator::Place;
 
 /// What is to be done about dead runs.
@@ -11,6 +12,8 @@ use stt_core::coordinator::Place;
 pub(crate) struct ReapRequest {
     /// Where the runs of this user keep their records.
     pub(crate) place: Place,
+    /// Where what has to be called to clear up is found.
+    pub(crate) env: Environment,
     /// Whether to say only what would be done.
     pub(crate) dry_run: bool,
     /// Whether to go on until interrupted.

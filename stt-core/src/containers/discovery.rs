@@ -27,6 +27,8 @@ pub trait Lookup {
     fn entries(&self, dir: &Utf8Path) -> Vec<Utf8PathBuf>;
     /// Whether there is a socket that may be written to.
     fn is_socket(&self, path: &Utf8Path) -> bool;
+    /// Whether there is a program that may be started.
+    fn is_program(&self, path: &Utf8Path) -> bool;
     /// The number of the user.
     fn user(&self) -> u32;
 }
@@ -268,14 +270,15 @@ fn context(world: &impl Lookup, config: &Utf8Path) -> Option<Context> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct World {
-        vars: Vec<(&'static str, &'static str)>,
-        files: Vec<(&'static str, &'static str)>,
-        sockets: Vec<&'static str>,
+    pub(in crate::containers) struct World {
+        pub(in crate::containers) vars: Vec<(&'static str, &'static str)>,
+        pub(in crate::containers) files: Vec<(&'static str, &'static str)>,
+        pub(in crate::containers) sockets: Vec<&'static str>,
+        pub(in crate::containers) programs: Vec<&'static str>,
     }
 
     impl Lookup for World {
@@ -298,6 +301,10 @@ mod tests {
 
         fn is_socket(&self, path: &Utf8Path) -> bool {
             self.sockets.iter().any(|known| path == *known)
+        }
+
+        fn is_program(&self, path: &Utf8Path) -> bool {
+            self.programs.iter().any(|known| path == *known)
         }
 
         fn user(&self) -> u32 {
@@ -501,6 +508,7 @@ mod tests {
                 ("/home/me/.docker/contexts/meta/ab12/meta.json", meta),
             ],
             sockets: vec!["/var/run/docker.sock", "/x/lab.sock"],
+            ..World::default()
         };
         assert_eq!(find(&world), unix("/x/lab.sock", &[DOCKER_HOST]));
         world.vars.push(("DOCKER_CONTEXT", "default"));

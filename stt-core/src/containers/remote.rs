@@ -1,7 +1,6 @@
 //! An engine that no proxy can stand before, because it is spoken to through SSH or TLS: how it is known whether tests have
 //! used it, what it is asked for then, and what of its answer is new. Pure.
 
-mod date;
 mod reply;
 
 use std::ffi::OsStr;
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Map;
 use serde_json::Value;
 
+use super::date;
 use super::label;
 use crate::command::quoted;
 use crate::container::Kind;

@@ -377,6 +377,7 @@ mod tests {
                 checkpoint: None,
                 output: None,
                 engine: None,
+                podman: false,
                 adopter: Some(id(MANAGER)),
                 ancestors: vec![id(SHELL), id(MANAGER), id(1)],
             }
@@ -634,6 +635,7 @@ mod tests {
         assert!(left(heirloom.judge(test, &mut world)));
         let unknown = Record {
             engine: None,
+            podman: false,
             adopter: None,
             ..record
         };

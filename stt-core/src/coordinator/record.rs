@@ -43,6 +43,9 @@ pub struct Record {
     /// The container engine at which its tests have made something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Address>,
+    /// Whether its tests may have made something with Podman's command, which writes it down in the temporary directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub podman: bool,
     /// Who takes over its orphans when the runner dies; absent where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopter: Option<ProcessId>,
@@ -218,6 +221,7 @@ mod tests {
             checkpoint: Some("/home/me/target/stt-checkpoint.json".into()),
             output: Some("/home/me/target/stt/output/07070707".into()),
             engine: Some(Address::Unix("/run/docker.sock".into())),
+            podman: true,
             adopter: Some(process(1, 3)),
             ancestors: vec![process(4000, 800), process(1, 3)],
         }

@@ -83,6 +83,16 @@ impl Registration {
         self.update(&record)
     }
 
+    /// Tells as well that the run's tests may make something with Podman's command.
+    ///
+    /// # Errors
+    /// As for [`Registration::update`].
+    pub fn has_podman(&self) -> Result<(), CoordinatorError> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.podman = true;
+        self.update(&record)
+    }
+
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }

@@ -16,7 +16,6 @@ use super::error::CoordinatorError;
 use super::registration::live_of;
 use super::registration::lock_of;
 use super::registration::record_of;
-use crate::container::Address;
 use crate::coordinator::Record;
 use crate::coordinator::RecordFault;
 use crate::id::ProcessId;
@@ -120,16 +119,15 @@ impl Directory {
         Ok(found)
     }
 
-    /// The container engines at which tests of these runs have made something.
+    /// What runs tell of themselves.
     ///
     /// # Errors
     /// The directory can't be read.
-    pub fn engines(&self) -> Result<HashMap<RunId, Address>, CoordinatorError> {
+    pub fn told(&self) -> Result<HashMap<RunId, Record>, CoordinatorError> {
         let names = self.names()?;
         let stems = names.iter().filter_map(|name| name.strip_suffix(".json"));
         let records = stems.filter_map(|stem| readable(&self.read(&record_of(stem)).ok()??, stem));
-        let engines = records.filter_map(|record| Some((record.run, record.engine?)));
-        Ok(engines.collect())
+        Ok(records.map(|record| (record.run.clone(), record)).collect())
     }
 
     /// Removes a record and its lock.
@@ -320,6 +318,7 @@ mod tests {
             checkpoint: None,
             output: None,
             engine: None,
+            podman: false,
             adopter: None,
             ancestors: Vec::new(),
         }

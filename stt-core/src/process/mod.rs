@@ -5,6 +5,7 @@
 //! nothing while tests run, inherits every orphan: [`Family`] knows whose they are.
 
 mod adopter;
+mod ask;
 mod bounds;
 mod control;
 mod drive;
@@ -23,6 +24,9 @@ mod spawn;
 mod tests;
 
 pub use adopter::adopter;
+pub use ask::Answer;
+pub use ask::AskError;
+pub use ask::ask;
 pub use bounds::carried;
 pub use control::Control;
 pub use control::EndOrder;

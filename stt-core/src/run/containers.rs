@@ -34,11 +34,9 @@ use crate::containers::clear;
 use crate::containers::find;
 use crate::containers::key;
 use crate::containers::said;
-use crate::containers::watched;
 use crate::discovery::TestBinary;
 use crate::id::RunId;
 use crate::id::TestId;
-use crate::process::Left;
 use crate::report;
 use crate::report::Warning;
 use crate::run::Membership;
@@ -152,6 +150,11 @@ impl Containers {
         Arc::clone(self.proxy.roster())
     }
 
+    /// The variables by which clients find the engine.
+    pub(crate) fn variables(&self) -> &'static [&'static str] {
+        self.proxy.variables()
+    }
+
     /// A test, or a script, begins in this slot, with a name for what it makes: the variables by which it finds the
     /// engine.
     pub(crate) fn begin(&self, slot: usize, name: String) -> Vec<(OsString, OsString)> {
@@ -249,32 +252,6 @@ pub(crate) fn counter(roster: Arc<Roster>, engine: &Address, queue: &Arc<Queue>)
     Counter::new(roster, Box::new(beyond))
 }
 
-/// Containers of Podman's own command are below the test, and end with it as processes. What Podman has written down of
-/// them is told to a person: a test may as well have started one that was there before.
-pub(crate) fn tell_what_podman_keeps(left: &Left, test: &TestId, queue: &Queue) {
-    let left = left.processes.iter();
-    let ids: Vec<_> = left
-        .filter_map(|process| watched(&process.command))
-        .map(|id| &id[..12])
-        .collect();
-    if !ids.is_empty() {
-        let (names, are) = (
-            ids.join(" "),
-            if ids.len() == 1 {
-                "container"
-            } else {
-                "containers"
-            },
-        );
-        queue.push(Event::Warning(Warning {
-            message: format!("Podman keeps {are} {names} of {test}, where nothing runs any more"),
-            hint: Some(format!(
-                "`podman rm -f -v {names}` removes what is of no more use"
-            )),
-        }));
-    }
-}
-
 /// Finds out what becomes of containers that can't be seen.
 #[derive(Debug)]
 struct Doubts {
@@ -351,6 +328,11 @@ impl Lookup for World<'_> {
         use nix::unistd::AccessFlags;
         let socket = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
         socket && nix::unistd::access(path.as_std_path(), AccessFlags::W_OK).is_ok()
+    }
+
+    fn is_program(&self, path: &Utf8Path) -> bool {
+        use nix::unistd::AccessFlags;
+        path.is_file() && nix::unistd::access(path.as_std_path(), AccessFlags::X_OK).is_ok()
     }
 
     fn user(&self) -> u32 {

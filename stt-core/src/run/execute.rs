@@ -41,9 +41,9 @@ use crate::run::Sink;
 use crate::run::child::setup;
 use crate::run::claims::Claimer;
 use crate::run::claims::Claims;
-use crate::run::containers::Containers;
 use crate::run::containers::Place;
 use crate::run::dispatcher::dispatch;
+use crate::run::engines::Engines;
 use crate::run::error::chain;
 use crate::run::machine::Machine;
 use crate::run::opening::known_results;
@@ -185,8 +185,8 @@ impl Session {
         let has_rights = !setup_of_machine.rights.is_for_nobody();
         let backstage = Backstage::of(&job, scripts, setup_of_machine.threads)?;
         let places = setup_of_machine.threads + usize::from(backstage.is_some());
-        let containers = self.containers_of(&job, places, config, sink);
-        let sandboxing = sandboxing.map(|own| own.beside(containers.as_ref()));
+        let engines = self.engines_of(&job, places, config, sink);
+        let sandboxing = sandboxing.map(|own| own.beside(engines.proxy.as_ref()));
         let (tmpdir, membership) = (job.tmpdir, job.membership);
         if let Some(dir) = &tmpdir {
             self.family.has_files_in(dir.path());
@@ -205,8 +205,8 @@ impl Session {
             threads,
             leak_timeout: config.run.leak_timeout,
             leaks: config.run.leaks,
-            style: Style::of(&job.manner, config),
-            containers,
+            style: Style::of(&job.manner),
+            engines,
             sandboxing,
             lookout: watched.then(Arc::default),
             oom: OomWatch::open(self.clock.now()),
@@ -250,14 +250,8 @@ impl Session {
         Ok(self.wind_up(stage, outline, tmpdir, sink))
     }
 
-    /// Has the containers of the tests looked after, where that is wanted and there is an engine.
-    fn containers_of(
-        &self,
-        job: &Job,
-        slots: usize,
-        config: &Config,
-        sink: &Sink,
-    ) -> Option<Containers> {
+    /// Has the containers of the tests looked after, where that is wanted.
+    fn engines_of(&self, job: &Job, slots: usize, config: &Config, sink: &Sink) -> Engines {
         let place = config.containers.enabled.then(|| Place {
             dir: job.tmpdir.as_ref().map(OwnDir::path),
             slots,
@@ -266,7 +260,8 @@ impl Session {
             binaries: job.suite.binaries(),
             membership: job.membership.as_ref(),
         });
-        self.stand_before_engine(place?, sink)
+        let engines = place.map(|place| self.look_after_engines(place, sink));
+        engines.unwrap_or_default()
     }
 
     /// Runs the tests, from the first to the last.

@@ -4,16 +4,17 @@
 //! stopped before any is killed, so that none is born unseen while the others die.
 
 mod containers;
+mod directories;
 
 use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-use camino::Utf8Path;
 use camino::Utf8PathBuf;
 
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::command::Environment;
 use crate::coordinator::CoordinatorError;
 use crate::coordinator::Dead;
 use crate::coordinator::Directory;
@@ -36,10 +37,7 @@ use crate::report::Reaped;
 use crate::report::Warning;
 use crate::run::error::chain;
 use crate::run::settle::leaked;
-use crate::run::spill;
 use crate::run::status::counters;
-use crate::run::tmpdir::LeftDir;
-use crate::run::tmpdir::Remains;
 
 /// How long the processes of a dead run have to die.
 const SWEEP: Duration = Duration::from_secs(3);
@@ -71,12 +69,18 @@ impl Reaping {
 ///
 /// # Errors
 /// The directory of the runs can't be used.
-pub fn reap(place: &Place, clock: &Clock, dry_run: bool) -> Result<Reaping, CoordinatorError> {
+pub fn reap(
+    place: &Place,
+    env: &Environment,
+    clock: &Clock,
+    dry_run: bool,
+) -> Result<Reaping, CoordinatorError> {
     let Some(directory) = Directory::find(place)? else {
         return Ok(Reaping::default());
     };
     let mut reaper = Reaper {
         directory,
+        env,
         clock,
         dry_run,
         tried: HashSet::new(),
@@ -90,6 +94,8 @@ pub fn reap(place: &Place, clock: &Clock, dry_run: bool) -> Result<Reaping, Coor
 
 struct Reaper<'a> {
     directory: Directory,
+    /// Where Podman's command is looked for.
+    env: &'a Environment,
     clock: &'a Clock,
     dry_run: bool,
     /// What was looked at, whatever came of it.
@@ -189,56 +195,6 @@ impl Reaper<'_> {
                 self.warn(message, "it is tried again at the next start");
             })
             .ok()?
-    }
-
-    /// Removes the directory that a dead run kept its temporary files in, if it is there and nobody has
-    /// taken it over. Says whether it was there.
-    fn remove_tmpdir(&mut self, path: &Utf8Path, record: &Record) -> bool {
-        let left = match LeftDir::find(path, &record.run) {
-            Remains::Left(left) => left,
-            Remains::Nothing => return false,
-            Remains::Foreign(why) => {
-                let run = &record.run;
-                let message =
-                    format!("`{path}`, which the record of run {run} names, stays: {why}");
-                self.warn(message, "if it is nobody's, delete it by hand");
-                return false;
-            }
-        };
-        // Runners inside tests may have had no other place for their records.
-        match reap(&Place::inside(path), self.clock, self.dry_run) {
-            Ok(mut inner) => {
-                self.done.reaped.append(&mut inner.reaped);
-                self.done.warnings.append(&mut inner.warnings);
-            }
-            Err(error) => self.warn(chain(&error), "it is removed with the run's directory"),
-        }
-        if self.dry_run {
-            return true;
-        }
-        match left.remove() {
-            Ok(()) => true,
-            Err(error) => {
-                let message = format!("the temporary directory of a dead run is left: {error}");
-                self.warn(message, "delete it by hand");
-                false
-            }
-        }
-    }
-
-    /// Removes the output that a dead run has put into files, if there is some. Says whether it was there.
-    fn remove_output(&mut self, path: &Utf8Path, record: &Record) -> bool {
-        let Some(left) = spill::Left::find(path, &record.run) else {
-            return false;
-        };
-        if self.dry_run {
-            return true;
-        }
-        left.remove().unwrap_or_else(|error| {
-            let message = format!("the output of a dead run is left in `{path}`: {error}");
-            self.warn(message, "delete it by hand");
-            false
-        })
     }
 
     /// Ends the processes of a dead run. Says whom it found and ended, and who is still alive.
@@ -519,6 +475,7 @@ mod tests {
             checkpoint: None,
             output: None,
             engine: None,
+            podman: false,
             adopter: None,
             ancestors: Everybody::default().ancestors(process.pid),
         }
@@ -533,7 +490,7 @@ mod tests {
         };
         let directory = Directory::open(&place).unwrap();
         let registration = Registration::begin(directory, &own_record()).unwrap();
-        let found = reap(&place, &Clock::start(), false).unwrap();
+        let found = reap(&place, &Environment::default(), &Clock::start(), false).unwrap();
         assert_eq!(found, Reaping::default());
         assert!(registration.lock_path().exists());
     }
@@ -554,7 +511,7 @@ mod tests {
             (0..TIMES).for_each(|_| act());
             println!("{what}: {:?}", clock.now().saturating_sub(before) / TIMES);
         };
-        let looking = &mut || drop(reap(&place, &clock, false).unwrap());
+        let looking = &mut || drop(reap(&place, &Environment::default(), &clock, false).unwrap());
         measure("a look where there is no directory", looking);
         let record = own_record();
         let directory = || Directory::open(&place).unwrap();

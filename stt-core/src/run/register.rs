@@ -121,6 +121,7 @@ impl Session {
             checkpoint: owned(particulars.checkpoint),
             output: Some(spill::directory(particulars.target, particulars.run)),
             engine: None,
+            podman: false,
             adopter: self.adopter,
             ancestors: Everybody::default().ancestors(process.pid),
         })

@@ -238,8 +238,8 @@ impl Sandboxing {
 /// What counts the containers of a run; `None` where there are none.
 pub(crate) fn counter_of(shared: &Shared) -> Option<Counter> {
     let queue = &shared.queue;
-    if let Some(containers) = &shared.containers {
-        return Some(containers.counter(queue));
+    if let Some(proxy) = &shared.engines.proxy {
+        return Some(proxy.counter(queue));
     }
     let own = shared.sandboxing.as_ref()?;
     let roster = Arc::clone(&own.roster);
@@ -248,13 +248,12 @@ pub(crate) fn counter_of(shared: &Shared) -> Option<Counter> {
 
 /// Nothing of any test is alive: removes what containers there are of the run, and says what tests have left.
 pub(crate) fn finish(shared: &Shared) -> Vec<Thing> {
-    if let Some(containers) = &shared.containers {
-        return containers.finish(&shared.queue);
-    }
-    if let Some(own) = &shared.sandboxing {
+    let own = shared.sandboxing.as_ref();
+    // What stands in front of their engine removes ours with the others.
+    if let Some(own) = own.filter(|_| shared.engines.proxy.is_none()) {
         clear_all(own.sandboxes.address(), &own.run, own.budget, &shared.queue);
     }
-    Vec::new()
+    shared.engines.finish(&shared.queue)
 }
 
 impl Room {

@@ -334,10 +334,8 @@ impl Worker {
         command = command
             .env(variables::NEXTEST_TEST_THREADS, threads)
             .env(variables::STT_SCRIPT, label);
-        if let Some(containers) = &self.shared.containers {
-            let found = containers.begin(*place, label.to_owned());
-            command.extra_env.extend(found);
-        }
+        let found = self.shared.engines.begin(*place, label.to_owned());
+        command.extra_env.extend(found);
         command
     }
 }

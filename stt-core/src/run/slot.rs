@@ -12,7 +12,6 @@ use crate::checkpoint::ResultRecord;
 use crate::checkpoint::Writer;
 use crate::clock::Clock;
 use crate::clock::Moment;
-use crate::config::Config;
 use crate::config::Leaks;
 use crate::config::ShowOutput;
 use crate::discovery::PerTest;
@@ -45,10 +44,9 @@ use crate::report::Leak;
 use crate::report::Warning;
 use crate::retry::Attempt;
 use crate::run::Manner;
-use crate::run::containers::Containers;
-use crate::run::containers::tell_what_podman_keeps;
 use crate::run::desk::Desk;
 use crate::run::desk::Test;
+use crate::run::engines::Engines;
 use crate::run::error::chain;
 use crate::run::event::Event;
 use crate::run::event::TestEnd;
@@ -92,8 +90,8 @@ pub(crate) struct Shared {
     pub(crate) leaks: Leaks,
     /// How tests are started and what is kept of their output.
     pub(crate) style: Style,
-    /// What stands in front of the container engine; `None` where nothing does.
-    pub(crate) containers: Option<Containers>,
+    /// What looks after what tests make with containers.
+    pub(crate) engines: Engines,
     /// What tests in containers need; `None` where there are none.
     pub(crate) sandboxing: Option<Sandboxing>,
     /// Where the sampler waits; `None` when nobody watches.
@@ -111,17 +109,14 @@ pub(crate) struct Style {
     pub(crate) stdio: Stdio,
     /// Whether the output of passed tests is wanted.
     pub(crate) success_output: bool,
-    /// Whether somebody wants to know what becomes of containers.
-    pub(crate) tells_of_containers: bool,
 }
 
 impl Style {
     /// What was asked for.
-    pub(crate) fn of(manner: &Manner, config: &Config) -> Self {
+    pub(crate) fn of(manner: &Manner) -> Self {
         Self {
             stdio: manner.capture.stdio(),
             success_output: manner.success_output,
-            tells_of_containers: config.containers.enabled,
         }
     }
 }
@@ -262,11 +257,8 @@ impl Worker {
             let written = shared.written.for_test(scripts);
             command.extra_env.splice(..0, written);
         }
-        if let Some(containers) = &shared.containers {
-            command
-                .extra_env
-                .extend(containers.begin(self.number, id.to_string()));
-        }
+        let found = shared.engines.begin(self.number, id.to_string());
+        command.extra_env.extend(found);
         let stdio = shared.style.stdio;
         self.capture.reset();
         let limits = shared.suite.limits(order.test);
@@ -356,7 +348,7 @@ impl Worker {
 
     fn end(
         &mut self,
-        ended: Ended,
+        mut ended: Ended,
         id: &TestId,
         (limits, held, is_inside): (Option<&Limits>, Held, bool),
         started: Moment,
@@ -367,15 +359,12 @@ impl Worker {
         } else {
             (peak, settle::resources(&ended, peak))
         };
-        let containers = self.shared.containers.as_ref();
-        let containers = containers.map(|own| own.end(self.number, id, &self.shared.queue));
-        if self.shared.style.tells_of_containers {
-            tell_what_podman_keeps(&ended.left, id, &self.shared.queue);
-        }
+        let (engines, queue) = (&self.shared.engines, &self.shared.queue);
+        let mut containers = engines.end(self.number, id, &mut ended.left, queue);
         // What a test leaves that was ended was ended with it, and is no fault of its own.
-        let containers = containers
-            .filter(|_| ended.ended.is_none())
-            .unwrap_or_default();
+        if ended.ended.is_some() {
+            containers.clear();
+        }
         let (oom, now) = (&self.shared.oom, self.shared.clock.now());
         let facts = Facts {
             limits,

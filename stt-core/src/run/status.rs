@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::container::Address;
 use crate::container::Thing;
+use crate::containers::Books;
+use crate::containers::Ledger;
 use crate::containers::Scope;
 use crate::containers::look;
 use crate::coordinator::CoordinatorError;
@@ -14,10 +15,10 @@ use crate::coordinator::Counters;
 use crate::coordinator::Directory;
 use crate::coordinator::Live;
 use crate::coordinator::Place;
+use crate::coordinator::Record;
 use crate::guard::Sampler;
 use crate::guard::SamplerConfig;
 use crate::guard::cores;
-use crate::id::RunId;
 use crate::process::boot;
 use crate::report::Reaped;
 use crate::run::port_list::owned_ports;
@@ -148,7 +149,7 @@ impl Observer {
 
     fn runs(directory: &Directory) -> Result<Vec<SeenRun>, CoordinatorError> {
         let lives = directory.lives(None)?;
-        let engines = directory.engines()?;
+        let told = directory.told()?;
         let ports = if lives.is_empty() {
             Vec::new()
         } else {
@@ -166,7 +167,7 @@ impl Observer {
             });
             SeenRun {
                 ports: of_run.collect(),
-                containers: containers(engines.get(&live.run), &live.run),
+                containers: told.get(&live.run).map(containers).unwrap_or_default(),
                 live,
             }
         };
@@ -174,16 +175,18 @@ impl Observer {
     }
 }
 
-/// What the tests of a run have made at a container engine. One that does not answer says nothing.
-fn containers(engine: Option<&Address>, run: &RunId) -> Vec<Thing> {
-    let Some(engine) = engine else {
-        return Vec::new();
-    };
+/// What the tests of a run have made with containers. An engine that does not answer says nothing.
+fn containers(record: &Record) -> Vec<Thing> {
     let scope = Scope {
-        run,
+        run: &record.run,
         test: None,
         late: Duration::ZERO,
         budget: ENGINE,
     };
-    look(engine, scope).unwrap_or_default()
+    let engine = record.engine.as_ref();
+    let found = engine.map(|engine| look(engine, scope).unwrap_or_default());
+    let dir = record.tmpdir.as_deref().filter(|_| record.podman);
+    let noted = dir.and_then(|dir| Books::of(dir).whole());
+    let noted = noted.map(Ledger::into_things);
+    found.into_iter().chain(noted).flatten().collect()
 }

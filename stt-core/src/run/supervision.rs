@@ -67,6 +67,11 @@ pub enum Note {
         /// How long removing it may take.
         budget: Duration,
     },
+    /// Tests may make something with Podman's command, which writes it down in the temporary directory.
+    Podman {
+        /// How long removing it may take.
+        budget: Duration,
+    },
     /// The run is known to others by a record.
     Registration {
         /// The lock that says that it lives.
@@ -106,6 +111,7 @@ impl Note {
             | Self::Checkpoint { .. }
             | Self::Group { .. }
             | Self::Engine { .. }
+            | Self::Podman { .. }
             | Self::Registration { .. }
             | Self::Spared { .. } => vec![self.clone()],
         };
@@ -133,6 +139,8 @@ pub(crate) struct Told {
     pub(crate) group: Option<Utf8PathBuf>,
     /// The container engine at which its tests have made something, and how long removing that may take.
     pub(crate) engine: Option<(Address, Duration)>,
+    /// How long removing what its tests have made with Podman's command may take, if they may have.
+    pub(crate) podman: Option<Duration>,
     /// The lock of its record.
     pub(crate) lock: Option<Utf8PathBuf>,
     /// Whether tests have run.
@@ -169,6 +177,7 @@ impl Told {
             Note::Checkpoint { path } => self.checkpoint = Some(path),
             Note::Group { path } => self.group = Some(path),
             Note::Engine { address, budget } => self.engine = Some((address, budget)),
+            Note::Podman { budget } => self.podman = Some(budget),
             Note::Registration { lock } => self.lock = Some(lock),
             Note::Spared { processes } => {
                 self.testing = true;

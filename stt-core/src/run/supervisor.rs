@@ -25,6 +25,8 @@ use nix::unistd::Pid;
 
 use crate::checkpoint::mark_death;
 use crate::clock::Clock;
+use crate::command::Environment;
+use crate::container::Cleared;
 use crate::container::Thing;
 use crate::containers::LATE;
 use crate::containers::Scope;
@@ -38,6 +40,7 @@ use crate::process::Family;
 use crate::process::Swept;
 use crate::process::adopter;
 use crate::run::error::chain;
+use crate::run::podman::left_by;
 use crate::run::session::SWEEP;
 use crate::run::supervision::Codes;
 use crate::run::supervision::Ending;
@@ -109,21 +112,12 @@ pub struct Aftermath {
 ///
 /// # Errors
 /// The system refuses a pipe, a handler or a process. There is no supervisor then, and no worker.
-pub fn supervise(codes: &Codes, tell: &mut dyn FnMut(&Aftermath)) -> io::Result<Side> {
-    // Before we ask for orphans ourselves.
-    let adopter = adopter();
-    let clock = Clock::start();
-    let family = Family::adopt();
-    // What a shell had started before it became us by `exec`.
-    family.spare_present();
-    let mut supervisor = Supervisor {
-        handlers: Handlers::install()?,
-        clock,
-        family,
-        interrupted: None,
-        adopter,
-        held: None,
-    };
+pub fn supervise(
+    codes: &Codes,
+    env: fn() -> Environment,
+    tell: &mut dyn FnMut(&Aftermath),
+) -> io::Result<Side> {
+    let mut supervisor = Supervisor::begin(env)?;
     let mut leg = Leg::default();
     let mut charge = match supervisor.fork()? {
         Forked::Worker(link) => return Ok(Side::worker(link, leg, None)),
@@ -216,9 +210,29 @@ struct Supervisor {
     adopter: Option<ProcessId>,
     /// Our part of the lock that says that the run lives: it does until we are dead, too.
     held: Option<Held>,
+    /// Reads our environment, which is that of the tests.
+    env: fn() -> Environment,
 }
 
 impl Supervisor {
+    fn begin(env: fn() -> Environment) -> io::Result<Self> {
+        // Before we ask for orphans ourselves.
+        let adopter = adopter();
+        let clock = Clock::start();
+        let family = Family::adopt();
+        // What a shell had started before it became us by `exec`.
+        family.spare_present();
+        Ok(Self {
+            handlers: Handlers::install()?,
+            clock,
+            family,
+            interrupted: None,
+            adopter,
+            held: None,
+            env,
+        })
+    }
+
     fn fork(&self) -> io::Result<Forked> {
         let supervisor = nix::unistd::getpid();
         let (charge, link) = link::pair(supervisor, self.adopter)?;
@@ -340,6 +354,7 @@ impl Supervisor {
         }
         // Nobody is alive any more who could make another one.
         clear_containers(told, aftermath);
+        self.clear_podman(told, aftermath);
         if let Some(path) = &told.tmpdir {
             let left = OwnDir::left_at(path).and_then(|left| left.map_or(Ok(()), OwnDir::remove));
             if let Err(error) = left {
@@ -347,6 +362,18 @@ impl Supervisor {
                 aftermath.failures.push(failure);
             }
         }
+    }
+
+    /// Removes what the tests of a dead worker have made with Podman's command.
+    fn clear_podman(&self, told: &Told, aftermath: &mut Aftermath) {
+        let (Some(budget), Some(dir), Some((run, _))) = (told.podman, &told.tmpdir, &told.run)
+        else {
+            return;
+        };
+        let Some((podman, ledger)) = left_by(Some(dir), &(self.env)(), self.clock) else {
+            return;
+        };
+        take_in(podman.clear(ledger, run, budget), aftermath);
     }
 
     /// The last thing: the handlers stand to the end, so that nothing that comes now takes the exit code
@@ -368,9 +395,14 @@ fn clear_containers(told: &Told, aftermath: &mut Aftermath) {
         late: LATE,
         budget: *budget,
     };
-    match clear(engine, scope) {
+    take_in(clear(engine, scope), aftermath);
+}
+
+/// What was removed, and what could not be.
+fn take_in<E: std::error::Error>(cleared: Result<Cleared, E>, aftermath: &mut Aftermath) {
+    match cleared {
         Ok(cleared) => {
-            aftermath.containers = cleared.removed;
+            aftermath.containers.extend(cleared.removed);
             let stuck = cleared.stuck.iter().map(ToString::to_string);
             aftermath.failures.extend(stuck);
         }

@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 87] = [
+pub(crate) const PURE: [&str; 92] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/merge",
@@ -28,12 +28,17 @@ pub(crate) const PURE: [&str; 87] = [
     "container",
     "containers/answer",
     "containers/conmon",
+    "containers/date",
     "containers/discovery",
     "containers/errand",
     "containers/figures",
     "containers/group",
     "containers/label",
     "containers/naming",
+    "containers/podman/conf",
+    "containers/podman/ledger",
+    "containers/podman/said",
+    "containers/podman/setup",
     "containers/remote",
     "containers/request",
     "containers/sandbox/elf",

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::command::CommandLine;
 use crate::containers::discovery::CONTAINER_HOST;
 use crate::containers::discovery::DOCKER_HOST;
+use crate::containers::podman::CONTAINERS_CONF;
 use crate::limits::Limits;
 
 /// A directory that tests see at the same path.
@@ -38,13 +39,14 @@ const OTHERS: u64 = 17;
 
 /// What looks for containers, a network of its own included, is told where the engine is; inside it is not. The others
 /// name what is on this machine, and an image has its own.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 9] = [
     "PATH",
     "HOME",
     "HOSTNAME",
     "SHELL",
     DOCKER_HOST,
     CONTAINER_HOST,
+    CONTAINERS_CONF,
     "DOCKER_CONTEXT",
     "DOCKER_CONFIG",
 ];
