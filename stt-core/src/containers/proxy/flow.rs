@@ -15,8 +15,9 @@ use nix::sys::socket::shutdown;
 /// How much is read at once. What fills it is a lot, and goes on without being copied where that can be had.
 const PIECE: usize = 16 << 10;
 
-/// How much a pipe holds (`pipe(7)`).
-const PIPE: usize = 64 << 10;
+/// How much a pipe is to hold: more than a socket, so that one call takes all that there is (`pipe(7)`,
+/// `pipe-max-size`).
+const PIPE: i32 = 1 << 20;
 
 /// How many pieces one direction moves before the others get their turn.
 const TURNS: u32 = 16;
@@ -166,7 +167,7 @@ impl Flow {
     /// Takes what there is. Says whether there was something, if only the end.
     fn pull(&mut self, from: BorrowedFd<'_>) -> io::Result<bool> {
         if let Some(pipe) = &mut self.pipe {
-            return match splice(from, pipe.into.as_fd(), PIPE) {
+            return match splice(from, pipe.into.as_fd(), PIPE.unsigned_abs() as usize) {
                 Ok(0) => {
                     self.ended = true;
                     Ok(true)
@@ -209,6 +210,8 @@ pub(super) fn flags() -> MsgFlags {
 fn pipe() -> Option<Pipe> {
     let flags = nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK;
     let (out, into) = nix::unistd::pipe2(flags).ok()?;
+    // A smaller one does it with more calls.
+    let _ = nix::fcntl::fcntl(&into, nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE));
     let held = 0;
     Some(Pipe { out, into, held })
 }
