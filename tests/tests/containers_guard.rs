@@ -46,6 +46,23 @@ fn a_container_that_grows_over_the_threshold_stops_the_run_and_is_named() {
 }
 
 #[test]
+fn a_container_that_keeps_the_cpu_busy_is_named() {
+    let Some(engine) = Engine::find() else { return };
+    let lab = Lab::shared("containers");
+    let args = ["--exact", "burns_in_a_container", "--cpu-threshold", "50%"];
+    let line = ["--cpu-action=stop", "--config=guard.cpu-sustain=3s"];
+    let report = engine.json(&lab, &args).args(line).run().code(42).report();
+    let reason = report.one("run-finished")["stop"]["reason"].to_string();
+    let named = format!("{}-hog ({}) uses ", engine.name, engine.image);
+    assert!(
+        reason.contains("; container ") && reason.contains(&named),
+        "{reason}"
+    );
+    engine.assert_clean();
+    lab.assert_clean();
+}
+
+#[test]
 fn a_container_that_grows_is_shed_with_its_test() {
     let Some(engine) = Engine::find() else { return };
     let lab = Lab::shared("containers");

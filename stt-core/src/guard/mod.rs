@@ -10,6 +10,7 @@ mod lines;
     not(target_os = "linux"),
     expect(dead_code, reason = "only Linux has these files")
 )]
+mod pace;
 mod parse;
 mod policy;
 pub mod priority;
@@ -26,6 +27,8 @@ mod toll;
 #[cfg(test)]
 mod attack;
 
+pub use pace::Busy;
+pub use pace::Pace;
 pub use policy::Act;
 pub use policy::Breach;
 pub use policy::Candidate;

@@ -22,6 +22,7 @@ use crate::checkpoint::StopCause;
 use crate::clock::Moment;
 use crate::container::InUse;
 use crate::guard::Memory;
+use crate::guard::Pace;
 use crate::guard::Policy;
 use crate::guard::Verdict;
 use crate::limits::Limits;
@@ -224,6 +225,8 @@ pub(crate) struct Machine {
     /// What the guard allows until its next word.
     verdict: Verdict,
     policy: Option<Policy>,
+    /// Which container keeps the CPU busy.
+    pace: Pace,
     phase: Phase,
     counts: Counts,
     failures: usize,
@@ -271,6 +274,7 @@ impl Machine {
             threads: setup.threads,
             verdict: Verdict::open(setup.threads),
             policy: setup.policy,
+            pace: Pace::default(),
             phase: Phase::Running,
             counts: setup.counts,
             failures: setup.failures,

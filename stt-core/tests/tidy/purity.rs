@@ -5,7 +5,7 @@ use super::source::Finding;
 use super::source::Source;
 
 /// The pure files of `stt-core`. A name stands for the file and for the directory of its name.
-pub(crate) const PURE: [&str; 92] = [
+pub(crate) const PURE: [&str; 93] = [
     "cgroup",
     "checkpoint/format",
     "checkpoint/merge",
@@ -66,6 +66,7 @@ pub(crate) const PURE: [&str; 92] = [
     "guard/cadence",
     "guard/limited",
     "guard/lines",
+    "guard/pace",
     "guard/parse",
     "guard/policy",
     "guard/recovery",

@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::container::InUse;
 use crate::guard::Act;
 use crate::guard::Breach;
+use crate::guard::Busy;
 use crate::guard::Candidate;
 use crate::guard::Note;
 use crate::guard::OwnPart;
@@ -86,6 +87,7 @@ impl Machine {
         }
         base.cpu = sample.cpu_busy.or(base.cpu);
         let Some(family) = &sample.family else { return };
+        self.pace.note(family);
         base.family_memory = Some(family.memory);
         base.family = Some(FamilyUse {
             processes: family.processes,
@@ -118,7 +120,7 @@ impl Machine {
         if self.phase < Phase::Stopping {
             self.phase = Phase::Stopping;
             self.blame(breach, sample);
-            let reason = cause(breach, self.largest_running());
+            let reason = cause(breach, self.largest_running(), self.pace.busiest());
             let told = reason.clone();
             actions.push(Action::Show(Notice::Guard(GuardNotice::Stop {
                 reason: told,
@@ -214,7 +216,7 @@ impl Machine {
         actions.push(Action::Show(Notice::Shed {
             test: running.test,
             memory: running.memory,
-            reason: cause(breach, Some(running)),
+            reason: cause(breach, Some(running), self.pace.busiest()),
         }));
     }
 
@@ -226,7 +228,7 @@ impl Machine {
             self.times.guard_grace
         };
         for (slot, running) in self.slots.iter_mut() {
-            let reason = EndReason::Breach(cause(breach, Some(running)));
+            let reason = EndReason::Breach(cause(breach, Some(running), self.pace.busiest()));
             let reason = running.ending.get_or_insert(reason).clone();
             actions.push(Action::End {
                 slot,
@@ -245,18 +247,19 @@ impl Running {
 }
 
 /// Why something is ended: what was over which line, and the container that had most of what the test had that is
-/// named with it. Memory that others hold is no container's fault.
-fn cause(breach: &Breach, test: Option<&Running>) -> String {
+/// named with it, or that has kept the CPU busy. What others hold is no container's fault.
+fn cause(breach: &Breach, test: Option<&Running>, busiest: Option<&Busy>) -> String {
     let container = test.and_then(|test| test.container.as_ref());
-    match (breach.reading, container) {
+    let is_ours = breach.others.is_none();
+    match (breach.reading, container, busiest) {
         (
             Reading::Memory(_) | Reading::Run(_),
             Some(InUse {
                 container, memory, ..
             }),
-        ) if breach.others.is_none() => {
-            format!("{breach}; {container} has {memory}")
-        }
+            _,
+        ) if is_ours => format!("{breach}; {container} has {memory}"),
+        (Reading::Cpu { .. }, _, Some(busy)) if is_ours => format!("{breach}; {busy}"),
         _ => breach.to_string(),
     }
 }
