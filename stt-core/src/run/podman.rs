@@ -160,9 +160,10 @@ impl LocalPodman {
 
 /// What came to be during the run may be a test's as well as somebody else's, where Podman does not say whose it is.
 fn tell_what_nobody_has_made(unmarked: &[Thing], queue: &Queue) {
-    let (Some(first), things) = (unmarked.first(), unmarked.iter().map(ToString::to_string)) else {
+    if unmarked.is_empty() {
         return;
-    };
+    }
+    let things = unmarked.iter().map(ToString::to_string);
     queue.push(Event::Warning(Warning {
         message: format!(
             "Podman does not say who has made what came to be during the run: {}",
@@ -170,9 +171,20 @@ fn tell_what_nobody_has_made(unmarked: &[Thing], queue: &Queue) {
         ),
         hint: Some(format!(
             "`{}` removes what is of no more use",
-            first.removal_by("podman")
+            removal(unmarked).join("; ")
         )),
     }));
+}
+
+/// What removes these: a command for each kind.
+fn removal(things: &[Thing]) -> Vec<String> {
+    let kinds = things.chunk_by(|one, next| one.kind == next.kind);
+    let commands = kinds.filter_map(|of_kind| {
+        let (first, rest) = of_kind.split_first()?;
+        let rest = rest.iter().map(|thing| format!(" {}", thing.short_id()));
+        Some(first.removal_by("podman") + &rest.collect::<String>())
+    });
+    commands.collect()
 }
 
 /// What was removed, with a warning of each thing that was not.

@@ -76,10 +76,23 @@ impl Podman {
     }
 
     /// Removes what was written down and not removed since: pods, containers with their volumes, networks, volumes. A
-    /// network or a volume whose name was given again is somebody else's.
+    /// network or a volume whose name was given again since is somebody else's. One that is in use is another test's as
+    /// well, and is left without a word.
     pub fn remove(&self, entries: &[Entry], budget: Duration) -> Cleared {
         let deadline = self.clock.now().saturating_add(budget);
         let mut cleared = Cleared::default();
+        self.remove_noted(entries, deadline, &mut cleared);
+        cleared
+    }
+
+    /// The same. Returns what is in use.
+    fn remove_noted(
+        &self,
+        entries: &[Entry],
+        deadline: Moment,
+        cleared: &mut Cleared,
+    ) -> Vec<(Thing, String)> {
+        let mut in_use = Vec::new();
         for kind in ORDER {
             let these = entries.iter().filter(|entry| entry.thing.kind == kind);
             let (with_pods, these): (Vec<_>, _) = these
@@ -98,14 +111,19 @@ impl Podman {
                     continue;
                 }
             };
-            self.remove_all(things, deadline, &mut cleared);
+            in_use.extend(self.remove_all(things, deadline, cleared));
         }
-        cleared
+        in_use
     }
 
-    /// Removes things of one kind.
-    fn remove_all(&self, mut things: Vec<Thing>, deadline: Moment, cleared: &mut Cleared) {
-        let mut complaints = Vec::new();
+    /// Removes things of one kind. Returns what is in use.
+    fn remove_all(
+        &self,
+        mut things: Vec<Thing>,
+        deadline: Moment,
+        cleared: &mut Cleared,
+    ) -> Vec<(Thing, String)> {
+        let (mut complaints, mut in_use) = (Vec::new(), Vec::new());
         let mut knows_time = true;
         for number in 0..TRIES {
             let at_once = if number < TOGETHER { things.len() } else { 1 };
@@ -116,6 +134,7 @@ impl Podman {
                         cleared.removed.extend(removal.removed);
                         knows_time &= !removal.is_old;
                         left.extend(removal.left);
+                        in_use.extend(removal.in_use);
                     }
                     Err(error) => {
                         let why = said_of(&error);
@@ -130,6 +149,7 @@ impl Podman {
         }
         let left = things.into_iter().zip(complaints);
         cleared.stuck.extend(left.map(stuck));
+        in_use
     }
 
     fn try_to_remove(
@@ -200,13 +220,14 @@ impl Podman {
         run: &RunId,
         budget: Duration,
     ) -> Result<Cleared, PodmanError> {
-        let began = self.clock.now();
-        let mut cleared = self.remove(&ledger.into_entries(), budget);
-        let left = budget.saturating_sub(self.clock.now().saturating_sub(began));
+        let deadline = self.clock.now().saturating_add(budget);
+        let mut cleared = Cleared::default();
+        let in_use = self.remove_noted(&ledger.into_entries(), deadline, &mut cleared);
+        cleared.stuck.extend(in_use.into_iter().map(stuck));
+        let left = deadline.saturating_sub(self.clock.now());
         let found = self.find(run, left)?;
         let is_new = |thing: &Thing| cleared.stuck.iter().all(|stuck| stuck.thing != *thing);
         let found: Vec<_> = found.into_iter().filter(is_new).collect();
-        let deadline = began.saturating_add(budget);
         self.remove_each(&found, deadline, &mut cleared);
         Ok(cleared)
     }
@@ -227,7 +248,8 @@ impl Podman {
     fn remove_each(&self, things: &[Thing], deadline: Moment, cleared: &mut Cleared) {
         for kind in ORDER {
             let these = things.iter().filter(|thing| thing.kind == kind);
-            self.remove_all(these.cloned().collect(), deadline, cleared);
+            let in_use = self.remove_all(these.cloned().collect(), deadline, cleared);
+            cleared.stuck.extend(in_use.into_iter().map(stuck));
         }
     }
 
@@ -393,15 +415,18 @@ mod tests {
         let entries = [entry(Kind::Volume, "used", None)];
         let listed = r#"[{"Name": "used", "CreatedAt": "1970-01-01T00:00:02Z"}]"#;
         let mut answers = vec![said(listed, "")];
-        answers.resize(
-            1 + TRIES as usize,
-            said("", "Error: volume used is being used"),
-        );
+        answers.resize(1 + TRIES as usize, said("", "Error: volume used: no space"));
         let (cleared, _) = removed(&entries, answers);
         assert_eq!(
             cleared.stuck[0].to_string(),
-            "volume used could not be removed: volume used is being used (`podman volume rm used` does it)"
+            "volume used could not be removed: volume used: no space (`podman volume rm used` does it)"
         );
+        let in_use = said(
+            "",
+            "Error: volume used is being used by the following container(s): x",
+        );
+        let (cleared, asked) = removed(&entries, vec![said(listed, ""), in_use]);
+        assert_eq!((cleared, asked.len()), (Cleared::default(), 2));
         let (cleared, _) = removed(&entries, Vec::new());
         assert_eq!(
             cleared.stuck[0].why,

@@ -41,8 +41,10 @@ pub(super) fn removal(kind: Kind, knows_time: bool) -> Vec<&'static str> {
 pub(super) struct Removal {
     /// What the command has removed.
     pub(super) removed: Vec<Thing>,
-    /// What is still there, with what is said of it. What was gone already is in neither.
+    /// What is still there, with what is said of it. What was gone already is in none.
     pub(super) left: Vec<(Thing, String)>,
+    /// The same of what somebody uses, so that to ask again is of no use.
+    pub(super) in_use: Vec<(Thing, String)>,
     /// Whether the command is too old for one of its options.
     pub(super) is_old: bool,
 }
@@ -62,7 +64,12 @@ pub(super) fn removed(things: &[Thing], stdout: &str, stderr: &str, is_good: boo
             // Where nothing is said of it, it may be in what is said of all.
             let last = stderr.lines().last().unwrap_or_default();
             let why = complaint.unwrap_or(last).to_owned();
-            removal.left.push((thing.clone(), why));
+            let left = if complaint.is_some_and(is_in_use) {
+                &mut removal.in_use
+            } else {
+                &mut removal.left
+            };
+            left.push((thing.clone(), why));
         }
     }
     removal
@@ -81,6 +88,13 @@ fn names(line: &str, id: &str) -> bool {
 /// Whether a complaint says that there is no such thing.
 fn is_gone(complaint: &str) -> bool {
     ["no such ", "not found"]
+        .iter()
+        .any(|words| complaint.contains(words))
+}
+
+/// Whether a complaint says that containers have the volume, or are in the network.
+fn is_in_use(complaint: &str) -> bool {
+    ["is being used", "has associated containers"]
         .iter()
         .any(|words| complaint.contains(words))
 }
@@ -277,13 +291,12 @@ mod tests {
         let stderr = "Error: no volume with name \"data-2\" found: no such volume\n\
                       Error: volume a is being used by the following container(s): 1234: volume is being used\n";
         let removal = removed(&things, "data-2\n", stderr, false);
-        let left: Vec<_> = removal
-            .left
-            .iter()
-            .map(|(thing, _)| thing.id.as_str())
-            .collect();
-        assert_eq!(left, ["data", "a"]);
-        assert!(removal.left[1].1.contains("is being used"), "{removal:?}");
+        let ids = |left: &[(Thing, String)]| {
+            let left = left.iter().map(|(thing, _)| thing.id.clone());
+            left.collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&removal.left), ["data"]);
+        assert_eq!(ids(&removal.in_use), ["a"]);
     }
 
     #[test]
