@@ -191,6 +191,27 @@ fn reap_removes_what_two_killed_processes_have_left(engine: &Engine) {
     assert_clean(engine, &lab);
 }
 
+/// As after a reboot, which takes temporary directories along and leaves containers.
+#[test]
+fn what_podman_has_of_a_dead_run_is_reaped_without_its_books() {
+    let Some(engine) = Engine::podman_alone() else {
+        return;
+    };
+    let lab = Lab::shared("containers");
+    up(&engine, &lab).kill_both();
+    let dirs = lab.tmp.read_dir_utf8().expect("it is there");
+    let dirs = dirs.map(|dir| dir.expect("it can be read").into_path());
+    let books: Vec<_> = dirs
+        .filter(|dir| dir.join(".stt-podman-0.conf").exists())
+        .collect();
+    assert_eq!(books.len(), 1, "{books:?}");
+    fs::remove_dir_all(&books[0]).expect("it is ours");
+    let said = lab.stt(["reap"]).run().code(0).stdout;
+    assert!(said.contains("1 pod and 2 containers"), "{said}");
+    fs::remove_file(lab.traces.join("up")).expect("it was there");
+    assert_clean(&engine, &lab);
+}
+
 #[test]
 fn a_container_of_podmans_that_grows_stops_the_run_and_is_named() {
     let Some(engine) = Engine::podman() else {

@@ -176,11 +176,20 @@ impl Podman {
     ///
     /// # Errors
     /// Podman does not say.
-    pub fn find(&self, run: &RunId, budget: Duration) -> Result<Vec<Thing>, PodmanError> {
-        let deadline = self.clock.now().saturating_add(budget);
+    fn find(&self, run: &RunId, deadline: Moment) -> Result<Vec<Entry>, PodmanError> {
         let words = ["ps", "--all", "--quiet", "--no-trunc"];
         let listed = self.list(&words, deadline)?;
         self.marked(run, &said::ids(&listed), deadline)
+    }
+
+    /// The same, for people.
+    ///
+    /// # Errors
+    /// Podman does not say.
+    pub fn look(&self, run: &RunId, budget: Duration) -> Result<Vec<Thing>, PodmanError> {
+        let deadline = self.clock.now().saturating_add(budget);
+        let found = self.find(run, deadline)?.into_iter();
+        Ok(found.map(|entry| entry.thing).collect())
     }
 
     /// Those of some containers that a run has made, by their annotation. One that is not there, or not any more, is
@@ -190,7 +199,7 @@ impl Podman {
         run: &RunId,
         ids: &[&str],
         deadline: Moment,
-    ) -> Result<Vec<Thing>, PodmanError> {
+    ) -> Result<Vec<Entry>, PodmanError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -206,7 +215,7 @@ impl Podman {
         let mut cleared = Cleared::default();
         // Who can't be asked about is told of as somebody else's.
         let marked = self.marked(run, ids, deadline).unwrap_or_default();
-        self.remove_each(&marked, deadline, &mut cleared);
+        self.remove_noted(&marked, deadline, &mut cleared);
         cleared
     }
 
@@ -224,11 +233,10 @@ impl Podman {
         let mut cleared = Cleared::default();
         let in_use = self.remove_noted(&ledger.into_entries(), deadline, &mut cleared);
         cleared.stuck.extend(in_use.into_iter().map(stuck));
-        let left = deadline.saturating_sub(self.clock.now());
-        let found = self.find(run, left)?;
-        let is_new = |thing: &Thing| cleared.stuck.iter().all(|stuck| stuck.thing != *thing);
+        let found = self.find(run, deadline)?;
+        let is_new = |entry: &Entry| !cleared.has(&entry.thing.id);
         let found: Vec<_> = found.into_iter().filter(is_new).collect();
-        self.remove_each(&found, deadline, &mut cleared);
+        self.remove_noted(&found, deadline, &mut cleared);
         Ok(cleared)
     }
 
@@ -243,14 +251,6 @@ impl Podman {
         let words = ["network", "ls", "--format", "json"];
         let networks = self.list(&words, deadline)?;
         Ok(said::unmarked(since, &containers, &networks))
-    }
-
-    fn remove_each(&self, things: &[Thing], deadline: Moment, cleared: &mut Cleared) {
-        for kind in ORDER {
-            let these = things.iter().filter(|thing| thing.kind == kind);
-            let in_use = self.remove_all(these.cloned().collect(), deadline, cleared);
-            cleared.stuck.extend(in_use.into_iter().map(stuck));
-        }
     }
 
     fn call(&self, words: &[&str], deadline: Moment) -> Result<Said, PodmanError> {

@@ -217,30 +217,39 @@ struct Config {
 
 /// Those of inspected containers (`podman container inspect`) that have this annotation; of a container that holds a
 /// pod together, the pod.
-pub(super) fn annotated(key: &str, inspected: &str) -> Vec<Thing> {
+pub(super) fn annotated(key: &str, inspected: &str) -> Vec<Entry> {
     let inspected: Vec<Inspected> = serde_json::from_str(inspected).unwrap_or_default();
     let ours = inspected.into_iter().filter(|one| {
         let annotations = one.config.annotations.as_ref();
         annotations.is_some_and(|annotations| annotations.contains_key(key))
     });
-    let things = ours.map(|one| {
-        if one.is_infra && !one.pod.is_empty() {
-            Thing {
-                kind: Kind::Pod,
-                id: one.pod,
-                name: String::new(),
-                image: String::new(),
-            }
-        } else {
-            Thing {
-                kind: Kind::Container,
-                id: one.id,
-                name: one.name,
-                image: one.image_name,
-            }
-        }
+    let entries = ours.map(|one| {
+        let pod = Some(one.pod).filter(|pod| !pod.is_empty());
+        let (thing, pod) = match pod {
+            Some(pod) if one.is_infra => (
+                Thing {
+                    kind: Kind::Pod,
+                    id: pod,
+                    name: String::new(),
+                    image: String::new(),
+                },
+                None,
+            ),
+            pod => (
+                Thing {
+                    kind: Kind::Container,
+                    id: one.id,
+                    name: one.name,
+                    image: one.image_name,
+                },
+                pod,
+            ),
+        };
+        // Their ids are never given again.
+        let by = Duration::MAX;
+        Entry { thing, by, pod }
     });
-    things.collect()
+    entries.collect()
 }
 
 #[cfg(test)]
@@ -363,7 +372,7 @@ mod tests {
             {"Id": "c", "Name": "stranger", "Config": {"Annotations": {"other": "slot 0"}}},
             {"Id": "d", "Name": "bare", "Config": {"Annotations": null}}]"#;
         let found = annotated("key", inspected);
-        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let found: Vec<_> = found.iter().map(|entry| entry.thing.to_string()).collect();
         assert_eq!(found, ["container a web (t:1)", "pod p"]);
     }
 }

@@ -70,7 +70,7 @@ impl Reaper<'_> {
             return true;
         };
         let done = if self.dry_run {
-            let found = podman.find(run, CONTAINERS);
+            let found = podman.look(run, CONTAINERS);
             found.map(|found| (united(ledger.into_things(), found), Vec::new()))
         } else {
             let cleared = podman.clear(ledger, run, CONTAINERS);
