@@ -93,7 +93,7 @@ struct Context {
 
 /// Finds the engine.
 pub fn find(world: &impl Lookup) -> Found {
-    let var = |name| world.var(name).filter(|value| !value.is_empty());
+    let var = |name| filled(world, name);
     let docker = &[DOCKER_HOST][..];
     let podman = &[DOCKER_HOST, CONTAINER_HOST][..];
     if let Some(host) = var(DOCKER_HOST) {
@@ -141,7 +141,7 @@ fn config(world: &impl Lookup) -> Option<Utf8PathBuf> {
 }
 
 /// The value of a variable that has one.
-fn filled(world: &impl Lookup, name: &str) -> Option<String> {
+pub(super) fn filled(world: &impl Lookup, name: &str) -> Option<String> {
     world.var(name).filter(|value| !value.is_empty())
 }
 

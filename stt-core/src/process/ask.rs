@@ -15,6 +15,8 @@ use nix::sys::signal::Signal;
 use super::control::Control;
 use super::exit::exit_of;
 use super::kernel;
+use super::output::Collected;
+use super::source::Source;
 use super::spawn::Child;
 use super::spawn::SpawnError;
 use super::spawn::Stdio;
@@ -87,46 +89,17 @@ pub fn ask(command: &CommandLine, budget: Duration, clock: &Clock) -> Result<Ans
     let gone = || AskError::System(io::Error::from(Errno::ECHILD));
     Ok(Answer {
         exit: exit_of(reaped.ok_or_else(gone)?.status),
-        stdout: asked.stdout.said,
-        stderr: asked.stderr.said,
+        stdout: asked.said.stdout,
+        stderr: asked.said.stderr,
     })
 }
 
 struct Asked {
     pid: i32,
     exited: Option<OwnedFd>,
-    stdout: Stream,
-    stderr: Stream,
-}
-
-#[derive(Default)]
-struct Stream {
-    pipe: Option<OwnedFd>,
-    said: Vec<u8>,
-}
-
-impl Stream {
-    fn of(pipe: Option<OwnedFd>) -> Self {
-        let said = Vec::new();
-        Self { pipe, said }
-    }
-
-    fn read(&mut self) -> io::Result<()> {
-        let Some(pipe) = &self.pipe else {
-            return Ok(());
-        };
-        let mut piece = [0; 16 << 10];
-        match nix::unistd::read(pipe, &mut piece) {
-            Ok(0) => self.pipe = None,
-            Ok(count) => {
-                let room = MOST.saturating_sub(self.said.len());
-                self.said.extend_from_slice(&piece[..count.min(room)]);
-            }
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
+    stdout: Source,
+    stderr: Source,
+    said: Collected,
 }
 
 impl Asked {
@@ -134,8 +107,9 @@ impl Asked {
         Self {
             pid: child.pid,
             exited: child.exited,
-            stdout: Stream::of(child.stdout),
-            stderr: Stream::of(child.stderr),
+            stdout: Source::new(child.stdout, |sink, bytes| sink.stdout(bytes)),
+            stderr: Source::new(child.stderr, |sink, bytes| sink.stderr(bytes)),
+            said: Collected::up_to(MOST),
         }
     }
 
@@ -180,14 +154,10 @@ impl Asked {
         }
         let mut events = polled
             .iter()
-            .map(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
-        let busy = fds.map(|fd| fd.is_some() && events.next().unwrap_or_default());
-        if busy[1] {
-            self.stdout.read()?;
-        }
-        if busy[2] {
-            self.stderr.read()?;
-        }
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let found = fds.map(|fd| fd.and_then(|_| events.next()).unwrap_or(PollFlags::empty()));
+        self.stdout.read(found[1], &mut self.said)?;
+        self.stderr.read(found[2], &mut self.said)?;
         Ok(())
     }
 }

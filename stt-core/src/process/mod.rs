@@ -63,6 +63,7 @@ pub use family::myself;
 pub use family::pid_namespace;
 pub use kernel::own_peak_memory;
 pub use output::Capture;
+pub use output::Collected;
 pub use output::Kept;
 pub use output::Limits;
 pub use output::Output;

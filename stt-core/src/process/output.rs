@@ -18,6 +18,50 @@ pub trait OutputSink {
     fn stderr(&mut self, bytes: &[u8]);
 }
 
+/// Both streams in memory, as far as they are of use.
+#[derive(Debug)]
+pub struct Collected {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// The most bytes that are kept of each.
+    most: usize,
+}
+
+impl Collected {
+    /// Keeps so many bytes of each stream.
+    pub(super) fn up_to(most: usize) -> Self {
+        Self {
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            most,
+        }
+    }
+}
+
+impl Default for Collected {
+    /// Keeps more than any listing or metadata has, and less than would hurt.
+    fn default() -> Self {
+        Self::up_to(256 << 20)
+    }
+}
+
+impl OutputSink for Collected {
+    fn stdout(&mut self, bytes: &[u8]) {
+        append(&mut self.stdout, bytes, self.most);
+    }
+
+    fn stderr(&mut self, bytes: &[u8]) {
+        append(&mut self.stderr, bytes, self.most);
+    }
+}
+
+fn append(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    let room = most.saturating_sub(kept.len());
+    kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+}
+
 /// How much of each of the two streams is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

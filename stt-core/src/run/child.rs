@@ -131,33 +131,6 @@ pub(crate) fn setup(what: &str, source: io::Error) -> RunError {
     }
 }
 
-/// Both streams in memory, as far as they are of use.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    /// Standard output.
-    pub(crate) stdout: Vec<u8>,
-    /// Standard error.
-    pub(crate) stderr: Vec<u8>,
-}
-
-/// More than any listing or metadata has, and less than would hurt.
-const MOST: usize = 256 << 20;
-
-impl OutputSink for Collected {
-    fn stdout(&mut self, bytes: &[u8]) {
-        append(&mut self.stdout, bytes);
-    }
-
-    fn stderr(&mut self, bytes: &[u8]) {
-        append(&mut self.stderr, bytes);
-    }
-}
-
-fn append(kept: &mut Vec<u8>, bytes: &[u8]) {
-    let room = MOST.saturating_sub(kept.len());
-    kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-}
-
 /// Splits what comes into lines.
 pub(crate) struct Lines<F> {
     partial: Vec<u8>,

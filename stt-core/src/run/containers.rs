@@ -28,6 +28,7 @@ use crate::containers::Lookup;
 use crate::containers::Made;
 use crate::containers::Notify;
 use crate::containers::Proxy;
+use crate::containers::Reach;
 use crate::containers::Roster;
 use crate::containers::Scope;
 use crate::containers::clear;
@@ -81,8 +82,13 @@ pub(crate) struct Containers {
 }
 
 impl Session {
-    /// Puts a proxy in front of the engine that tests would talk to, if there is one.
-    pub(crate) fn stand_before_engine(&self, place: Place<'_>, sink: &Sink) -> Option<Containers> {
+    /// Puts a proxy in front of the engine that tests would talk to, if there is one; or says how it can be asked where
+    /// none can stand before it.
+    pub(crate) fn stand_before_engine(
+        &self,
+        place: Place<'_>,
+        sink: &Sink,
+    ) -> (Option<Containers>, Option<Reach>) {
         let env = place.binaries.first().map_or(&self.env, |first| &first.env);
         let warn = |why: &str| {
             sink(report::Event::Warning(Warning {
@@ -91,18 +97,18 @@ impl Session {
             }));
         };
         let engine = match find(&World(env)) {
-            Found::Nothing => return None,
+            Found::Nothing => return (None, None),
             Found::Engine(engine) => engine,
             Found::OutOfReach(distant) => {
                 let why = distant.why;
                 warn(&format!(
                     "no proxy can stand in front of the engine, for {why}"
                 ));
-                return None;
+                return (None, distant.reach);
             }
         };
         let started = self.start_proxy(place, engine);
-        started.inspect_err(|error| warn(&chain(error))).ok()
+        (started.inspect_err(|error| warn(&chain(error))).ok(), None)
     }
 
     fn start_proxy(&self, place: Place<'_>, engine: Engine) -> std::io::Result<Containers> {

@@ -243,7 +243,7 @@ impl Session {
             queue,
             writer,
             watcher,
-            remote: self.watch_remote(shared.suite.binaries(), config),
+            remote: shared.engines.watch_distant(config.containers.budget),
             began,
         };
         self.conduct(&mut stage, membership.as_ref(), config.guard.enabled);

@@ -30,12 +30,12 @@ use crate::discovery::hash_file;
 use crate::discovery::list_commands;
 use crate::discovery::read_listing;
 use crate::id::BinaryId;
+use crate::process::Collected;
 use crate::process::Stdio;
 use crate::run::RunError;
 use crate::run::Session;
 use crate::run::alarm::Alarm;
 use crate::run::child::ChildEnd;
-use crate::run::child::Collected;
 use crate::run::child::setup;
 
 /// After this time it is told that a binary has not answered.

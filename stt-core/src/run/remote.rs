@@ -8,17 +8,15 @@ use camino::Utf8Path;
 
 use crate::clock::Clock;
 use crate::command::CommandLine;
-use crate::config::Config;
 use crate::container::Kind;
 use crate::containers::DIAL;
-use crate::containers::Found;
 use crate::containers::New;
 use crate::containers::REQUESTS;
 use crate::containers::Reach;
-use crate::containers::find;
 use crate::containers::made_within;
 use crate::containers::removal;
 use crate::discovery::TestBinary;
+use crate::process::Collected;
 use crate::process::SpawnError;
 use crate::process::Stdio;
 use crate::report;
@@ -28,8 +26,6 @@ use crate::run::Session;
 use crate::run::Sink;
 use crate::run::alarm::Alarm;
 use crate::run::child::ChildEnd;
-use crate::run::child::Collected;
-use crate::run::containers::World;
 use crate::run::error::chain;
 
 #[cfg(target_os = "linux")]
@@ -66,23 +62,19 @@ impl From<io::Error> for Silence {
     }
 }
 
-impl Session {
-    /// Has an eye on whether tests use an engine that is out of reach, if there is one. Nobody contacts it. Tests begin now.
-    pub(crate) fn watch_remote(&self, binaries: &[TestBinary], config: &Config) -> Option<Remote> {
-        let env = binaries.first().map_or(&self.env, |first| &first.env);
-        let find = || find(&World(env));
-        let Found::OutOfReach(distant) = config.containers.enabled.then(find)? else {
-            return None;
-        };
-        let reach = distant.reach?;
-        Some(Remote {
+impl Remote {
+    /// Has an eye on whether tests use an engine that is out of reach. Nobody contacts it. Tests begin now.
+    pub(crate) fn watch(reach: Reach, budget: Duration) -> Self {
+        Self {
             eye: Eye::on(&reach.signs),
             reach,
-            budget: config.containers.budget,
+            budget,
             since: Clock::since_boot(),
-        })
+        }
     }
+}
 
+impl Session {
     /// Tests are over. If they have used the engine, tells what has come to be there meanwhile: whose it is nobody knows, so
     /// it is left. Whoever is in haste is told that nobody has asked.
     pub(crate) fn tell_remote(

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::command::CommandLine;
 use crate::outcome::Exit;
+use crate::process::Collected;
 use crate::process::Stdio;
 use crate::run::RunError;
 use crate::run::Session;
 use crate::run::alarm::Alarm;
 use crate::run::child::ChildEnd;
-use crate::run::child::Collected;
 use crate::run::child::setup;
 
 /// How long it may take: who asks waits for it.

@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use super::conf::Conf;
 use crate::containers::discovery::CONTAINER_HOST;
 use crate::containers::discovery::Lookup;
+use crate::containers::discovery::filled;
 
 /// The variable by which Podman's command finds its configuration (`containers.conf(5)`).
 pub const CONTAINERS_CONF: &str = "CONTAINERS_CONF";
@@ -30,7 +31,7 @@ impl Setup {
 
 /// Finds the command that tests would call; `None` where there is none, or where it speaks to a service.
 pub fn command(world: &impl Lookup) -> Option<Utf8PathBuf> {
-    let set = |name| world.var(name).filter(|value| !value.is_empty());
+    let set = |name| filled(world, name);
     if !cfg!(target_os = "linux")
         || set(CONTAINER_HOST).is_some()
         || set(CONTAINER_CONNECTION).is_some()
@@ -55,7 +56,7 @@ pub fn setup(world: &impl Lookup) -> Option<Setup> {
 /// What is in the files that Podman reads, in its order; `None` where it reads none, for that which is named is not
 /// there.
 fn texts(world: &impl Lookup) -> Option<Vec<String>> {
-    let set = |name| world.var(name).filter(|value| !value.is_empty());
+    let set = |name| filled(world, name);
     if let Some(file) = set(CONTAINERS_CONF) {
         return Some(vec![world.text(Utf8Path::new(&file))?]);
     }
